@@ -1,0 +1,397 @@
+//! A model: a named line of versions of which one at most, the champion, publishes. Its stream is the audit
+//! timeline.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::event_sourced::{event_sourced, events};
+use crate::training_run::TrainingPlan;
+use crate::values::{Digest, Horizon, Measure, Mode, ModelName, Session, StoredObject};
+
+/// One measure of a version out of sample, beside what guessing would have scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationMeasure {
+    /// The horizon it was measured at.
+    pub horizon: Horizon,
+    /// Its name, such as `rmse_return` or `coverage_80`.
+    pub measure: String,
+    /// The version's value; none where it is undefined.
+    pub value: Option<Measure>,
+    /// The value of predicting no change.
+    pub zero: Option<Measure>,
+    /// The value of predicting the mean return of the training data.
+    pub drift: Option<Measure>,
+}
+
+/// Who or what decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// An administrator.
+    Administrator {
+        /// The account.
+        account: Uuid,
+    },
+    /// The rule that promotes without a person, as it stood in the configuration.
+    Gate {
+        /// The rule's name.
+        rule: String,
+    },
+}
+
+/// What can be asked of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelCommand {
+    /// Takes a trained artefact in as the next version.
+    RegisterVersion(Box<ModelVersionRegistered>),
+    /// Makes a version the champion.
+    PromoteVersion(ModelVersionPromoted),
+    /// Makes the champion before the present one champion again.
+    RollBack {
+        /// Who decided.
+        by: DecidedBy,
+        /// Why.
+        reason: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Ends a version's service.
+    RetireVersion(ModelVersionRetired),
+    /// Shuts a version out as not to be trusted.
+    QuarantineVersion(ModelVersionQuarantined),
+}
+
+/// A trained artefact became a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelVersionRegistered {
+    /// The model.
+    pub model: ModelName,
+    /// Its number, counted from 1 without gaps.
+    pub version: u32,
+    /// The run that made it.
+    pub training_run: Uuid,
+    /// What was asked for.
+    pub plan: TrainingPlan,
+    /// The mode of the data it learnt from.
+    pub mode: Mode,
+    /// The last session of that data.
+    pub trained_through: Session,
+    /// The digest of the manifest of that data.
+    pub dataset: Digest,
+    /// The artefact.
+    pub artefact: StoredObject,
+    /// The full evaluation as JSON.
+    pub evaluation_object: StoredObject,
+    /// The measures that are shown first.
+    pub evaluation: Vec<EvaluationMeasure>,
+    /// Whether it is better than its baselines, in words, for each horizon in order.
+    pub verdicts: Vec<String>,
+    /// The checks of the leak sentinel that passed.
+    pub leak_checks: Vec<String>,
+    /// The code that made it.
+    pub code_version: String,
+    /// When it was registered.
+    pub registered_at: DateTime<Utc>,
+}
+
+/// A version became champion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelVersionPromoted {
+    /// The version.
+    pub version: u32,
+    /// Who decided.
+    pub by: DecidedBy,
+    /// Why; written by an administrator, so nothing personal belongs here.
+    pub reason: String,
+    /// When.
+    pub promoted_at: DateTime<Utc>,
+}
+
+/// The champion before became champion again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionRolledBack {
+    /// The champion that was.
+    pub from: u32,
+    /// The champion that is.
+    pub to: u32,
+    /// Who decided.
+    pub by: DecidedBy,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub rolled_back_at: DateTime<Utc>,
+}
+
+/// A version serves no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelVersionRetired {
+    /// The version.
+    pub version: u32,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub retired_at: DateTime<Utc>,
+}
+
+/// A version is not to be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelVersionQuarantined {
+    /// The version.
+    pub version: u32,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub quarantined_at: DateTime<Utc>,
+}
+
+events! {
+    /// What happened to a model.
+    pub enum ModelEvent {
+        ModelVersionRegistered = "ModelVersionRegistered" "1.0",
+        ModelVersionPromoted = "ModelVersionPromoted" "1.0",
+        PromotionRolledBack = "PromotionRolledBack" "1.0",
+        ModelVersionRetired = "ModelVersionRetired" "1.0",
+        ModelVersionQuarantined = "ModelVersionQuarantined" "1.0",
+    }
+}
+
+/// Why a model refuses a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelRefusal {
+    /// There is no such version.
+    #[error("there is no version {0}")]
+    NoSuchVersion(u32),
+    /// A version number is the next one or none.
+    #[error("the next version is {next}, not {given}")]
+    NotTheNextVersion {
+        /// The number that was given.
+        given: u32,
+        /// The number that would be right.
+        next: u32,
+    },
+    /// This training run became a version before.
+    #[error("this training run is version {0} already")]
+    AlreadyRegistered(u32),
+    /// It is champion now.
+    #[error("version {0} is the champion already")]
+    AlreadyChampion(u32),
+    /// The champion serves: promote another first.
+    #[error("version {0} is the champion; promote another version first")]
+    IsChampion(u32),
+    /// It is retired or in quarantine.
+    #[error("version {0} is no longer in service")]
+    OutOfService(u32),
+    /// There is no champion before the present one.
+    #[error("there is no earlier champion to go back to")]
+    NothingToRollBackTo,
+}
+
+/// Whether a version may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Service {
+    /// May be promoted.
+    Able,
+    /// Retired or in quarantine.
+    Out,
+}
+
+/// The present state of a model; without versions it does not exist.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    versions: BTreeMap<u32, (Uuid, Service)>,
+    /// The champions in order of promotion; the last one publishes.
+    champions: Vec<u32>,
+}
+
+impl Model {
+    /// The version that publishes.
+    pub fn champion(&self) -> Option<u32> {
+        self.champions.last().copied()
+    }
+
+    /// The number the next version will get.
+    pub fn next_version(&self) -> u32 {
+        self.versions.last_key_value().map_or(1, |(last, _)| last + 1)
+    }
+
+    /// Decides what follows from `command`.
+    pub fn decide(&self, command: ModelCommand) -> Result<Vec<ModelEvent>, ModelRefusal> {
+        match command {
+            ModelCommand::RegisterVersion(registration) => {
+                let known = self.versions.iter().find(|(_, (run, _))| *run == registration.training_run);
+                if let Some((version, _)) = known {
+                    return Err(ModelRefusal::AlreadyRegistered(*version));
+                }
+                if registration.version != self.next_version() {
+                    let (given, next) = (registration.version, self.next_version());
+                    return Err(ModelRefusal::NotTheNextVersion { given, next });
+                }
+                Ok(vec![(*registration).into()])
+            }
+            ModelCommand::PromoteVersion(promotion) => {
+                self.able(promotion.version)?;
+                if self.champion() == Some(promotion.version) {
+                    return Err(ModelRefusal::AlreadyChampion(promotion.version));
+                }
+                Ok(vec![promotion.into()])
+            }
+            ModelCommand::RollBack { by, reason, at } => {
+                let (from, to) = match self.champions.as_slice() {
+                    [.., before, present] => (*present, *before),
+                    _ => return Err(ModelRefusal::NothingToRollBackTo),
+                };
+                self.able(to)?;
+                Ok(vec![PromotionRolledBack { from, to, by, reason, rolled_back_at: at }.into()])
+            }
+            ModelCommand::RetireVersion(retirement) => {
+                self.not_champion(retirement.version)?;
+                Ok(vec![retirement.into()])
+            }
+            ModelCommand::QuarantineVersion(quarantine) => {
+                self.not_champion(quarantine.version)?;
+                Ok(vec![quarantine.into()])
+            }
+        }
+    }
+
+    fn able(&self, version: u32) -> Result<(), ModelRefusal> {
+        match self.versions.get(&version) {
+            None => Err(ModelRefusal::NoSuchVersion(version)),
+            Some((_, Service::Out)) => Err(ModelRefusal::OutOfService(version)),
+            Some((_, Service::Able)) => Ok(()),
+        }
+    }
+
+    fn not_champion(&self, version: u32) -> Result<(), ModelRefusal> {
+        self.able(version)?;
+        if self.champion() == Some(version) { Err(ModelRefusal::IsChampion(version)) } else { Ok(()) }
+    }
+
+    /// Takes in what happened.
+    pub fn apply(&mut self, event: ModelEvent) {
+        match event {
+            ModelEvent::ModelVersionRegistered(registered) => {
+                self.versions.insert(registered.version, (registered.training_run, Service::Able));
+            }
+            ModelEvent::ModelVersionPromoted(promoted) => self.champions.push(promoted.version),
+            ModelEvent::PromotionRolledBack(_) => {
+                self.champions.pop();
+            }
+            ModelEvent::ModelVersionRetired(ModelVersionRetired { version, .. })
+            | ModelEvent::ModelVersionQuarantined(ModelVersionQuarantined { version, .. }) => {
+                self.champions.retain(|champion| *champion != version);
+                if let Some((_, service)) = self.versions.get_mut(&version) {
+                    *service = Service::Out;
+                }
+            }
+        }
+    }
+}
+
+event_sourced!(Model, "model", ModelCommand, ModelEvent, ModelRefusal);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_sourced::testing::given;
+
+    fn registered(version: u32) -> ModelVersionRegistered {
+        let sha256: Digest = "a".repeat(64).parse().expect("valid");
+        let object = StoredObject { key: "models/a".into(), sha256: sha256.clone(), bytes: 1 };
+        ModelVersionRegistered {
+            model: "us-daily".parse().expect("valid"),
+            version,
+            training_run: Uuid::from_u128(u128::from(version)),
+            plan: TrainingPlan { family: "ridge".into(), horizons: vec![], sentiment: false, seed: 1 },
+            mode: Mode::Simulated,
+            trained_through: Session::from_ymd_opt(2024, 1, 5).expect("a date"),
+            dataset: sha256,
+            artefact: object.clone(),
+            evaluation_object: object,
+            evaluation: vec![],
+            verdicts: vec![],
+            leak_checks: vec![],
+            code_version: "test".into(),
+            registered_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn gate() -> DecidedBy {
+        DecidedBy::Gate { rule: "first-version".into() }
+    }
+
+    fn promoted(version: u32) -> ModelVersionPromoted {
+        ModelVersionPromoted { version, by: gate(), reason: "test".into(), promoted_at: DateTime::UNIX_EPOCH }
+    }
+
+    fn roll_back() -> ModelCommand {
+        ModelCommand::RollBack { by: gate(), reason: "test".into(), at: DateTime::UNIX_EPOCH }
+    }
+
+    fn two_versions_second_champion() -> Model {
+        given([registered(1).into(), promoted(1).into(), registered(2).into(), promoted(2).into()])
+    }
+
+    #[test]
+    fn versions_are_numbered_without_gaps() {
+        let refused = Model::default().decide(ModelCommand::RegisterVersion(Box::new(registered(2))));
+        assert_eq!(refused, Err(ModelRefusal::NotTheNextVersion { given: 2, next: 1 }));
+    }
+
+    #[test]
+    fn a_training_run_becomes_one_version() {
+        let model: Model = given([registered(1).into()]);
+        let mut again = registered(2);
+        again.training_run = registered(1).training_run;
+        let refused = model.decide(ModelCommand::RegisterVersion(Box::new(again)));
+        assert_eq!(refused, Err(ModelRefusal::AlreadyRegistered(1)));
+    }
+
+    #[test]
+    fn a_model_has_one_champion() {
+        let model = two_versions_second_champion();
+        assert_eq!(model.champion(), Some(2));
+        let again = model.decide(ModelCommand::PromoteVersion(promoted(2)));
+        assert_eq!(again, Err(ModelRefusal::AlreadyChampion(2)));
+    }
+
+    #[test]
+    fn rolling_back_makes_the_champion_before_champion_again() {
+        let mut model = two_versions_second_champion();
+        let events = model.decide(roll_back()).expect("granted");
+        events.into_iter().for_each(|event| model.apply(event));
+        assert_eq!(model.champion(), Some(1));
+        assert_eq!(model.decide(roll_back()), Err(ModelRefusal::NothingToRollBackTo));
+    }
+
+    #[test]
+    fn the_champion_is_neither_retired_nor_quarantined() {
+        let model = two_versions_second_champion();
+        let (reason, at) = ("test".to_owned(), DateTime::UNIX_EPOCH);
+        let retire = ModelVersionRetired { version: 2, reason: reason.clone(), retired_at: at };
+        assert_eq!(model.decide(ModelCommand::RetireVersion(retire)), Err(ModelRefusal::IsChampion(2)));
+        let quarantine = ModelVersionQuarantined { version: 2, reason, quarantined_at: at };
+        let refused = model.decide(ModelCommand::QuarantineVersion(quarantine));
+        assert_eq!(refused, Err(ModelRefusal::IsChampion(2)));
+    }
+
+    #[test]
+    fn a_version_out_of_service_is_not_promoted_and_not_gone_back_to() {
+        let mut model = two_versions_second_champion();
+        let retired =
+            ModelVersionRetired { version: 1, reason: "old".into(), retired_at: DateTime::UNIX_EPOCH };
+        model.apply(retired.into());
+        assert_eq!(
+            model.decide(ModelCommand::PromoteVersion(promoted(1))),
+            Err(ModelRefusal::OutOfService(1))
+        );
+        assert_eq!(model.decide(roll_back()), Err(ModelRefusal::NothingToRollBackTo));
+        assert_eq!(
+            model.decide(ModelCommand::PromoteVersion(promoted(9))),
+            Err(ModelRefusal::NoSuchVersion(9))
+        );
+    }
+}

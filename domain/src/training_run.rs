@@ -1,0 +1,257 @@
+//! A training run: from the wish to train a version to the version, or to the reason there is none.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::event_sourced::{event_sourced, events};
+use crate::values::{Digest, Horizon, ModelName, Session};
+
+/// Why a version is to be trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainingReason {
+    /// The model has no version yet.
+    FirstVersion,
+    /// The champion has published for as many sessions as the schedule allows.
+    Schedule,
+    /// An administrator asked for it.
+    Manual,
+}
+
+/// What to train.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingPlan {
+    /// The family, such as `ridge`.
+    pub family: String,
+    /// The horizons the version will cover.
+    pub horizons: Vec<Horizon>,
+    /// Whether the daily sentiment, joined by first-seen time, is a feature.
+    pub sentiment: bool,
+    /// The seed of everything that is drawn.
+    pub seed: u64,
+}
+
+/// What can be asked of a training run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrainingRunCommand {
+    /// Asks for it.
+    RequestTraining(TrainingRequested),
+    /// A trainer has begun.
+    StartTraining(TrainingStarted),
+    /// It ended with an artefact.
+    CompleteTraining(TrainingCompleted),
+    /// It ended without one.
+    FailTraining(TrainingFailed),
+    /// Somebody called it off.
+    CancelTraining(TrainingCancelled),
+}
+
+/// A version is to be trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingRequested {
+    /// The model it is for.
+    pub model: ModelName,
+    /// Why.
+    pub reason: TrainingReason,
+    /// What to train.
+    pub plan: TrainingPlan,
+    /// The account that asked, if one did.
+    pub requested_by: Option<Uuid>,
+}
+
+/// A trainer has begun, on exactly this data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingStarted {
+    /// The last session of the data.
+    pub as_of: Session,
+    /// The digest of the manifest of all batches in it.
+    pub dataset: Digest,
+    /// Bars in it.
+    pub rows: u64,
+    /// Instruments in it.
+    pub instruments: u64,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// An artefact was made and evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingCompleted {
+    /// The number of the version it became.
+    pub version: u32,
+    /// When it ended.
+    pub completed_at: DateTime<Utc>,
+}
+
+/// No artefact was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingFailed {
+    /// The reason as a stable word, such as `too_little_data` or `leak_found`.
+    pub reason: String,
+    /// The reason in a sentence.
+    pub detail: String,
+    /// When it ended.
+    pub failed_at: DateTime<Utc>,
+}
+
+/// The run was called off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingCancelled {
+    /// The account that called it off.
+    pub by: Uuid,
+}
+
+events! {
+    /// What happened to a training run.
+    pub enum TrainingRunEvent {
+        TrainingRequested = "TrainingRequested" "1.0",
+        TrainingStarted = "TrainingStarted" "1.0",
+        TrainingCompleted = "TrainingCompleted" "1.0",
+        TrainingFailed = "TrainingFailed" "1.0",
+        TrainingCancelled = "TrainingCancelled" "1.0",
+    }
+}
+
+/// Why a training run refuses a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrainingRunRefusal {
+    /// Nobody asked for this run.
+    #[error("there is no such training run")]
+    Absent,
+    /// It was asked for before.
+    #[error("the training run was requested already")]
+    AlreadyRequested,
+    /// It has ended.
+    #[error("the training run has ended")]
+    Ended,
+    /// It has not begun.
+    #[error("the training run has not started")]
+    NotStarted,
+    /// A version needs a horizon.
+    #[error("a training plan names at least one horizon")]
+    NoHorizon,
+}
+
+/// The present state of a training run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrainingRun {
+    /// Never asked for.
+    #[default]
+    Absent,
+    /// Waiting for a trainer.
+    Requested,
+    /// A trainer is at it, on the data of this digest.
+    Running {
+        /// The digest of its data.
+        dataset: Digest,
+    },
+    /// Completed, failed or cancelled.
+    Ended,
+}
+
+impl TrainingRun {
+    /// Decides what follows from `command`. A run that was cut off is started again, on newer data if there is.
+    pub fn decide(&self, command: TrainingRunCommand) -> Result<Vec<TrainingRunEvent>, TrainingRunRefusal> {
+        use TrainingRunCommand as C;
+        match (self, command) {
+            (Self::Absent, C::RequestTraining(request)) if request.plan.horizons.is_empty() => {
+                Err(TrainingRunRefusal::NoHorizon)
+            }
+            (Self::Absent, C::RequestTraining(request)) => Ok(vec![request.into()]),
+            (_, C::RequestTraining(_)) => Err(TrainingRunRefusal::AlreadyRequested),
+            (Self::Absent, _) => Err(TrainingRunRefusal::Absent),
+            (Self::Ended, _) => Err(TrainingRunRefusal::Ended),
+            (Self::Running { dataset }, C::StartTraining(start)) if *dataset == start.dataset => Ok(vec![]),
+            (Self::Requested | Self::Running { .. }, C::StartTraining(start)) => Ok(vec![start.into()]),
+            (Self::Requested, C::CompleteTraining(_)) => Err(TrainingRunRefusal::NotStarted),
+            (Self::Running { .. }, C::CompleteTraining(completion)) => Ok(vec![completion.into()]),
+            (Self::Requested | Self::Running { .. }, C::FailTraining(failure)) => Ok(vec![failure.into()]),
+            (Self::Requested | Self::Running { .. }, C::CancelTraining(cancel)) => Ok(vec![cancel.into()]),
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn apply(&mut self, event: TrainingRunEvent) {
+        *self = match event {
+            TrainingRunEvent::TrainingRequested(_) => Self::Requested,
+            TrainingRunEvent::TrainingStarted(started) => Self::Running { dataset: started.dataset },
+            TrainingRunEvent::TrainingCompleted(_)
+            | TrainingRunEvent::TrainingFailed(_)
+            | TrainingRunEvent::TrainingCancelled(_) => Self::Ended,
+        };
+    }
+}
+
+event_sourced!(TrainingRun, "training_run", TrainingRunCommand, TrainingRunEvent, TrainingRunRefusal);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_sourced::testing::given;
+
+    fn request(horizons: Vec<Horizon>) -> TrainingRequested {
+        TrainingRequested {
+            model: "us-daily".parse().expect("valid"),
+            reason: TrainingReason::Manual,
+            plan: TrainingPlan { family: "ridge".into(), horizons, sentiment: false, seed: 1 },
+            requested_by: None,
+        }
+    }
+
+    fn asked() -> TrainingRunEvent {
+        request(vec![Horizon::new(1).expect("valid")]).into()
+    }
+
+    fn start(digit: &str) -> TrainingStarted {
+        TrainingStarted {
+            as_of: Session::from_ymd_opt(2024, 1, 5).expect("a date"),
+            dataset: digit.repeat(64).parse().expect("valid"),
+            rows: 1,
+            instruments: 1,
+            started_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn completion() -> TrainingCompleted {
+        TrainingCompleted { version: 1, completed_at: DateTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_plan_without_a_horizon_is_refused() {
+        let refused = TrainingRun::default().decide(TrainingRunCommand::RequestTraining(request(vec![])));
+        assert_eq!(refused, Err(TrainingRunRefusal::NoHorizon));
+    }
+
+    #[test]
+    fn a_run_is_completed_only_after_it_started() {
+        let requested: TrainingRun = given([asked()]);
+        let complete = TrainingRunCommand::CompleteTraining(completion());
+        assert_eq!(requested.decide(complete.clone()), Err(TrainingRunRefusal::NotStarted));
+        let running: TrainingRun = given([asked(), start("a").into()]);
+        assert_eq!(running.decide(complete), Ok(vec![completion().into()]));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_starts_again_without_a_second_event_on_the_same_data() {
+        let running: TrainingRun = given([asked(), start("a").into()]);
+        assert_eq!(running.decide(TrainingRunCommand::StartTraining(start("a"))), Ok(vec![]));
+        assert_eq!(
+            running.decide(TrainingRunCommand::StartTraining(start("b"))),
+            Ok(vec![start("b").into()])
+        );
+    }
+
+    #[test]
+    fn an_ended_run_stays_ended() {
+        let ended: TrainingRun = given([asked(), start("a").into(), completion().into()]);
+        let cancel = TrainingRunCommand::CancelTraining(TrainingCancelled { by: Uuid::from_u128(1) });
+        assert_eq!(ended.decide(cancel), Err(TrainingRunRefusal::Ended));
+    }
+
+    #[test]
+    fn a_run_nobody_asked_for_does_not_start() {
+        let refused = TrainingRun::default().decide(TrainingRunCommand::StartTraining(start("a")));
+        assert_eq!(refused, Err(TrainingRunRefusal::Absent));
+    }
+}
