@@ -1,0 +1,249 @@
+//! What a forecast may look at: 19 numbers per instrument and session, from closes, volumes and the calendar.
+//!
+//! The features of a row use that row and earlier rows of the same instrument only; a missing session is not filled.
+//! They are computed for all rows at once ([`FeatureTable::compute`]) or for one row ([`FeatureTable::at`]), with the
+//! same bits. Logarithms come from `libm`, as the operating system's differ from processor to processor.
+
+mod calendar;
+mod labels;
+mod momentum;
+mod returns;
+mod sentiment;
+mod volume;
+mod window;
+
+use std::ops::Range;
+
+use chrono::NaiveDate;
+
+use crate::panel::{Panel, Series};
+
+pub use labels::Labels;
+pub use sentiment::DailySentiment;
+
+/// The features every model gets, in their order.
+pub const NAMES: [&str; 19] = [
+    "lr_1",
+    "lr_2",
+    "lr_5",
+    "lr_10",
+    "lr_20",
+    "mean_5",
+    "mean_20",
+    "mean_60",
+    "std_5",
+    "std_20",
+    "std_60",
+    "rsi14",
+    "macd",
+    "macd_hist",
+    "vol_z20",
+    "dow_tue",
+    "dow_wed",
+    "dow_thu",
+    "dow_fri",
+];
+/// The feature that is there only when news were given.
+pub const SENTIMENT: &str = "sentiment";
+/// The position of the 20-day volatility among [`NAMES`].
+pub const STD_20: usize = 9;
+/// Rows of its own history an instrument needs before its first complete features.
+pub const WARM_UP_ROWS: usize = 60;
+
+/// What features are computed from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Prices and volumes.
+    pub panel: &'a Panel,
+    /// News, which add a column of their own; without it there is no such column.
+    pub sentiment: Option<&'a [DailySentiment]>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Prices and volumes alone.
+    pub fn of(panel: &'a Panel) -> Self {
+        Self { panel, sentiment: None }
+    }
+
+    /// The names of the columns, in their order.
+    pub fn names(&self) -> Vec<&'static str> {
+        NAMES.into_iter().chain(self.sentiment.map(|_| SENTIMENT)).collect()
+    }
+}
+
+/// The features of every row of a panel, one contiguous column each, in the order of the panel's rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureTable {
+    names: Vec<&'static str>,
+    columns: Vec<Vec<f64>>,
+    log_close: Vec<f64>,
+    usable: Vec<bool>,
+}
+
+impl FeatureTable {
+    /// The features of all rows. Where one is not defined yet, it is NaN and the row not usable.
+    pub fn compute(inputs: &Inputs<'_>) -> Self {
+        let names = inputs.names();
+        let rows = inputs.panel.len();
+        let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
+        let mut columns: Vec<Vec<f64>> = names.iter().map(|_| vec![0.0; rows]).collect();
+        let mut room = Room::default();
+        for instrument in 0..inputs.panel.keys().len() {
+            let rows = inputs.panel.rows(instrument);
+            let series = inputs.panel.series(instrument);
+            let mut out: Vec<&mut [f64]> =
+                columns.iter_mut().map(|column| &mut column[rows.clone()]).collect();
+            fill(inputs, &series, &log_close[rows.clone()], 0..rows.len(), &mut room, &mut out);
+        }
+        let mut usable = vec![true; rows];
+        for column in &columns {
+            for (usable, value) in usable.iter_mut().zip(column) {
+                *usable &= value.is_finite();
+            }
+        }
+        Self { names, columns, log_close, usable }
+    }
+
+    /// The features of one row of one instrument (the `t`-th of its own, from 0), bit by bit those of
+    /// [`FeatureTable::compute`], without computing the others. Later rows are not looked at.
+    ///
+    /// # Panics
+    /// When there is no such instrument or row.
+    pub fn at(inputs: &Inputs<'_>, instrument: usize, t: usize) -> Vec<f64> {
+        let whole = inputs.panel.series(instrument);
+        let series = Series {
+            session: &whole.session[..=t],
+            open: &whole.open[..=t],
+            high: &whole.high[..=t],
+            low: &whole.low[..=t],
+            close: &whole.close[..=t],
+            volume: &whole.volume[..=t],
+            ..whole
+        };
+        let mut values = vec![0.0; inputs.names().len()];
+        let mut out: Vec<&mut [f64]> = values.chunks_mut(1).collect();
+        // Only the rows within the longest look-back need their logarithm.
+        let first = t.saturating_sub(WARM_UP_ROWS);
+        let mut log_close = vec![f64::NAN; t + 1];
+        for (log, &close) in log_close[first..].iter_mut().zip(&series.close[first..]) {
+            *log = libm::log(close);
+        }
+        fill(inputs, &series, &log_close, t..t + 1, &mut Room::default(), &mut out);
+        values
+    }
+
+    /// The number of rows, that of the panel.
+    pub fn len(&self) -> usize {
+        self.usable.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.usable.is_empty()
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// One column.
+    ///
+    /// # Panics
+    /// When there are not that many columns.
+    pub fn column(&self, feature: usize) -> &[f64] {
+        &self.columns[feature]
+    }
+
+    /// Whether all features of a row are finite.
+    ///
+    /// # Panics
+    /// When there are not that many rows.
+    pub fn usable(&self, row: usize) -> bool {
+        self.usable[row]
+    }
+
+    /// The number of usable rows.
+    pub fn usable_rows(&self) -> usize {
+        self.usable.iter().filter(|usable| **usable).count()
+    }
+
+    /// Copies a row's features into `out`.
+    ///
+    /// # Panics
+    /// When there are not that many rows.
+    pub fn row(&self, row: usize, out: &mut Vec<f64>) {
+        out.clear();
+        out.extend(self.columns.iter().map(|column| column[row]));
+    }
+
+    /// The natural logarithm of each row's close.
+    pub fn log_close(&self) -> &[f64] {
+        &self.log_close
+    }
+
+    /// The same table with a column replaced by what a function makes of it: for planting leaks in tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_column(mut self, feature: usize, values: Vec<f64>) -> Self {
+        self.usable =
+            self.usable.iter().zip(&values).map(|(usable, value)| *usable && value.is_finite()).collect();
+        self.columns[feature] = values;
+        self
+    }
+}
+
+/// Room for working, kept between instruments.
+#[derive(Default)]
+struct Room {
+    daily: Vec<f64>,
+    logs: Vec<f64>,
+}
+
+/// Computes `rows` of one series into one slice per feature.
+fn fill(
+    inputs: &Inputs<'_>,
+    series: &Series<'_>,
+    log_close: &[f64],
+    rows: Range<usize>,
+    room: &mut Room,
+    out: &mut [&mut [f64]],
+) {
+    let [lr_1, lr_2, lr_5, lr_10, lr_20, mean_5, mean_20, mean_60, std_5, std_20, std_60, rest @ ..] = out
+    else {
+        return;
+    };
+    for (lag, out) in returns::LAGS.into_iter().zip([lr_1, lr_2, lr_5, lr_10, lr_20]) {
+        returns::lagged(log_close, lag, rows.clone(), out);
+    }
+    // The daily returns of the wanted rows and of the longest window before them.
+    let first = rows.start.saturating_sub(WARM_UP_ROWS);
+    room.daily.clear();
+    room.daily.extend(log_close[first..].windows(2).map(|pair| pair[1] - pair[0]));
+    for (window, (mean, std)) in
+        returns::WINDOWS.into_iter().zip([(mean_5, std_5), (mean_20, std_20), (mean_60, std_60)])
+    {
+        returns::mean(log_close, window, rows.clone(), mean);
+        returns::spread(log_close, &room.daily, window, rows.clone(), std);
+    }
+    let [rsi, macd, macd_hist, vol_z20, weekdays @ ..] = rest else { return };
+    momentum::rsi(series.close, rows.clone(), rsi);
+    momentum::macd(series.close, rows.clone(), macd, macd_hist);
+    volume::z_score(series.volume, rows.clone(), &mut room.logs, vol_z20);
+    for (weekday, out) in (1..=4).zip(weekdays.iter_mut()) {
+        calendar::is_weekday(&series.session[rows.clone()], weekday, out);
+    }
+    if let (Some(all), Some(out)) = (inputs.sentiment, weekdays.get_mut(4)) {
+        sentiment::since_last_row(
+            series.session,
+            &sentiment::of_instrument(all, series.key),
+            rows.start,
+            out,
+        );
+    }
+}
+
+/// What of the news was known at the end of a session.
+pub fn known_news(news: &[DailySentiment], session: NaiveDate) -> Vec<DailySentiment> {
+    news.iter().filter(|news| news.first_seen <= session).cloned().collect()
+}

@@ -1,0 +1,43 @@
+//! What the news said about an instrument, joined by the moment it was first seen here, never by the date it carries:
+//! an article that arrives late, or is dated back, must not reach into rows before its arrival.
+
+use chrono::NaiveDate;
+
+use crate::days;
+
+/// The sentiment of the news of one day about one instrument.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DailySentiment {
+    /// The instrument, by the name the panel knows it under.
+    pub key: String,
+    /// The day the news carries; shown, never joined by.
+    pub published: NaiveDate,
+    /// The first session at whose end the news was known here.
+    pub first_seen: NaiveDate,
+    /// From -1 (bad) to 1 (good).
+    pub value: f64,
+}
+
+/// Per row, the mean of what was first seen after the row before and up to this one; 0 where there was nothing.
+/// `news` holds (first seen, value) of this instrument in the order of the days.
+pub(super) fn since_last_row(session: &[i32], news: &[(i32, f64)], first_row: usize, out: &mut [f64]) {
+    for (out, t) in out.iter_mut().zip(first_row..session.len()) {
+        let after = if t == 0 { i32::MIN } else { session[t - 1] };
+        let start = news.partition_point(|&(seen, _)| seen <= after);
+        let end = news.partition_point(|&(seen, _)| seen <= session[t]);
+        let fresh = &news[start..end];
+        let sum: f64 = fresh.iter().map(|&(_, value)| value).sum();
+        *out = if fresh.is_empty() { 0.0 } else { sum / fresh.len() as f64 };
+    }
+}
+
+/// The news of one instrument as (first seen, value), in an order that does not depend on how it was listed.
+pub(super) fn of_instrument(all: &[DailySentiment], key: &str) -> Vec<(i32, f64)> {
+    let mut news: Vec<(i32, f64)> = all
+        .iter()
+        .filter(|news| news.key == key)
+        .map(|news| (days::day(news.first_seen), news.value))
+        .collect();
+    news.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    news
+}

@@ -1,0 +1,325 @@
+//! The leak sentinel: part of every training, and not to be skipped. It does not read the code that computes features
+//! and learns models; it runs it on worlds in which the future is missing or different and demands the same bits.
+//!
+//! It catches, among others, a feature shifted by a bar, one normalised over the whole series, and news joined by the
+//! date they carry instead of the moment they were first seen.
+
+use chrono::NaiveDate;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::bars::Bars;
+use crate::days;
+use crate::evaluation::HorizonEvaluation;
+use crate::features::{FeatureTable, Inputs, Labels, known_news};
+use crate::models::{Family, FitError, Task};
+use crate::panel::Panel;
+
+/// Rows whose features are computed alone and compared with the table's.
+const SINGLE_ROWS: usize = 16;
+/// Daily rank correlations beyond this do not exist in daily returns; they mean a bug.
+const IMPOSSIBLE_IC: f64 = 0.10;
+/// Hit rates beyond this, over many forecasts and beyond always saying "up", mean a bug.
+const IMPOSSIBLE_HIT_RATE: f64 = 0.56;
+const MANY_FORECASTS: usize = 500;
+
+/// What the sentinel looked at and found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeakReport {
+    /// One entry per check, in the order they ran.
+    pub checks: Vec<LeakCheck>,
+    /// Results too good to be true; a version with any is not to be promoted before somebody has understood them.
+    pub suspicions: Vec<String>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeakCheck {
+    /// What was demanded.
+    pub kind: LeakKind,
+    /// In which case.
+    pub case: String,
+    /// How it failed; nothing when it held.
+    pub failure: Option<String>,
+}
+
+/// The demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeakKind {
+    /// Features are the same to the bit when everything later is cut off.
+    Truncation,
+    /// Features are the same to the bit when everything later is replaced by noise.
+    Poisoning,
+    /// A row computed alone, as for publication, has the bits it has in the table.
+    SingleRow,
+    /// A model is the same to the bit when the labels that end at its cutoff or later are replaced by noise.
+    Purge,
+}
+
+impl LeakReport {
+    /// Whether every check held.
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.failure.is_none())
+    }
+
+    /// The failures in words.
+    pub fn failures(&self) -> Vec<&str> {
+        self.checks.iter().filter_map(|check| check.failure.as_deref()).collect()
+    }
+}
+
+/// Checks a way of computing features on the table it gave.
+pub fn check_features(
+    inputs: &Inputs<'_>,
+    table: &FeatureTable,
+    compute: &dyn Fn(&Inputs<'_>) -> FeatureTable,
+    seed: u64,
+) -> Vec<LeakCheck> {
+    let sessions = inputs.panel.sessions();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut checks = Vec::new();
+    if sessions.len() < 2 {
+        return checks;
+    }
+    // The cut before the last session takes away one bar: the case of every new day.
+    let cuts = [
+        sessions.len() - 2,
+        random.random_range(0..sessions.len() - 1),
+        random.random_range(sessions.len() / 2..sessions.len() - 1),
+    ];
+    for cut in cuts {
+        let session = sessions[cut];
+        let known = inputs.panel.as_of(session);
+        let news = inputs.sentiment.map(|news| known_news(news, session));
+        let early = compute(&Inputs { panel: &known, sentiment: news.as_deref() });
+        let failure = difference(inputs.panel, table, &known, &early, session);
+        checks.push(LeakCheck { kind: LeakKind::Truncation, case: format!("cut after {session}"), failure });
+    }
+    let session = sessions[random.random_range(sessions.len() / 2..sessions.len() - 1)];
+    let poisoned = poison(inputs.panel, session, &mut random);
+    let news = inputs.sentiment.map(|news| {
+        let mut news = news.to_vec();
+        for item in news.iter_mut().filter(|item| item.first_seen > session) {
+            item.value = random.random_range(-1.0..1.0);
+        }
+        news
+    });
+    let other = compute(&Inputs { panel: &poisoned, sentiment: news.as_deref() });
+    let failure = difference(inputs.panel, table, &poisoned, &other, session);
+    checks.push(LeakCheck { kind: LeakKind::Poisoning, case: format!("noise after {session}"), failure });
+    checks.push(check_single_rows(inputs, table, &mut random));
+    checks
+}
+
+/// Rows up to a session must be the same in both tables.
+fn difference(
+    panel: &Panel,
+    table: &FeatureTable,
+    other_panel: &Panel,
+    other: &FeatureTable,
+    session: NaiveDate,
+) -> Option<String> {
+    let last = days::day(session);
+    for (instrument, key) in panel.keys().iter().enumerate() {
+        let rows = panel.rows(instrument);
+        let known = panel.series(instrument).session.partition_point(|&session| session <= last);
+        let Some(other_rows) = other_panel.position(key).map(|instrument| other_panel.rows(instrument))
+        else {
+            if known > 0 {
+                return Some(format!("{key} is missing"));
+            }
+            continue;
+        };
+        for (feature, name) in table.names().iter().enumerate() {
+            let mine = &table.column(feature)[rows.start..rows.start + known];
+            let theirs = &other.column(feature)[other_rows.start..other_rows.start + known];
+            let differs = |(a, b): (&f64, &f64)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan());
+            if let Some(t) = mine.iter().zip(theirs).position(differs) {
+                let at = days::date(panel.series(instrument).session[t]);
+                return Some(format!(
+                    "{name} of {key} at {at} is {} with the sessions after {session} and {} without them",
+                    mine[t], theirs[t]
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// The panel with every price and volume after a session replaced.
+fn poison(panel: &Panel, session: NaiveDate, random: &mut ChaCha8Rng) -> Panel {
+    let last = days::day(session);
+    let mut bars: Bars = panel.bars().clone();
+    for row in 0..bars.len() {
+        if bars.session[row] > last {
+            let factor = random.random_range(0.2..5.0);
+            for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
+                column[row] *= factor;
+            }
+            bars.volume[row] = random.random_range(0..10_000_000_u32).into();
+        }
+    }
+    Panel::new(bars)
+}
+
+fn check_single_rows(inputs: &Inputs<'_>, table: &FeatureTable, random: &mut ChaCha8Rng) -> LeakCheck {
+    let mut values = Vec::new();
+    let failure = (0..SINGLE_ROWS).find_map(|_| {
+        let instrument = random.random_range(0..inputs.panel.keys().len());
+        let rows = inputs.panel.rows(instrument);
+        let t = random.random_range(0..rows.len());
+        table.row(rows.start + t, &mut values);
+        let alone = FeatureTable::at(inputs, instrument, t);
+        let place = alone
+            .iter()
+            .zip(&values)
+            .position(|(a, b)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan()))?;
+        let series = inputs.panel.series(instrument);
+        Some(format!(
+            "{} of {} at {} is {} in the table and {} when computed alone",
+            table.names()[place],
+            series.key,
+            days::date(series.session[t]),
+            values[place],
+            alone[place]
+        ))
+    });
+    LeakCheck { kind: LeakKind::SingleRow, case: format!("{SINGLE_ROWS} rows"), failure }
+}
+
+/// Checks that labels ending at or after a cutoff have no part in the model learned for it.
+///
+/// # Errors
+/// When the family cannot learn at that cutoff.
+pub fn check_purge(
+    features: &FeatureTable,
+    labels: &Labels,
+    family: Family,
+    cutoff: NaiveDate,
+    seed: u64,
+) -> Result<LeakCheck, FitError> {
+    let day = days::day(cutoff);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let poisoned = labels.with_values_from(day, || random.random_range(-1.0..1.0));
+    let fit = |labels: &Labels| family.forecaster().fit(&Task { features, labels }, &[day]);
+    let failure = (fit(labels)? != fit(&poisoned)?)
+        .then(|| format!("the {} model for {cutoff} learned from labels that had not ended", family.name()));
+    let case = format!("horizon {}, model for {cutoff}", labels.horizon());
+    Ok(LeakCheck { kind: LeakKind::Purge, case, failure })
+}
+
+/// Names results that are too good to be true.
+pub fn suspicions(evaluation: &HorizonEvaluation) -> Vec<String> {
+    let point = &evaluation.model.point;
+    let mut found = Vec::new();
+    if let Some(ic) = point.ic.as_ref().filter(|ic| ic.mean.abs() > IMPOSSIBLE_IC) {
+        found.push(format!(
+            "horizon {}: a daily rank correlation of {:.3} over {} sessions is too good to be true",
+            evaluation.horizon, ic.mean, ic.days
+        ));
+    }
+    let always_up = point.up_share.max(1.0 - point.up_share);
+    let best = IMPOSSIBLE_HIT_RATE.max(always_up + 0.02);
+    if let Some(rate) = point.hit_rate.filter(|&rate| rate > best && point.hit_rows > MANY_FORECASTS) {
+        found.push(format!(
+            "horizon {}: a hit rate of {:.1}% over {} forecasts is too good to be true",
+            evaluation.horizon,
+            rate * 100.0,
+            point.hit_rows
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::features::DailySentiment;
+    use crate::testing;
+
+    fn failures(inputs: &Inputs<'_>, compute: &dyn Fn(&Inputs<'_>) -> FeatureTable) -> Vec<LeakKind> {
+        let table = compute(inputs);
+        let checks = check_features(inputs, &table, compute, 1);
+        checks.into_iter().filter(|check| check.failure.is_some()).map(|check| check.kind).collect()
+    }
+
+    #[test]
+    fn honest_features_pass() {
+        let panel = testing::panel(3, 200, 1);
+        assert_eq!(failures(&Inputs::of(&panel), &FeatureTable::compute), []);
+    }
+
+    #[test]
+    fn a_feature_shifted_by_one_bar_is_caught() {
+        let panel = testing::panel(3, 200, 1);
+        let shifted = |inputs: &Inputs<'_>| {
+            let table = FeatureTable::compute(inputs);
+            let mut column = table.column(0).to_vec();
+            for instrument in 0..inputs.panel.keys().len() {
+                column[inputs.panel.rows(instrument)].rotate_left(1);
+            }
+            table.with_column(0, column)
+        };
+        let found = failures(&Inputs::of(&panel), &shifted);
+        assert!(found.contains(&LeakKind::Truncation) && found.contains(&LeakKind::Poisoning), "{found:?}");
+    }
+
+    #[test]
+    fn a_normalisation_over_the_whole_series_is_caught() {
+        let panel = testing::panel(3, 200, 1);
+        let normalised = |inputs: &Inputs<'_>| {
+            let table = FeatureTable::compute(inputs);
+            let column = table.column(11);
+            let largest = column.iter().copied().fold(0.0, f64::max);
+            let scaled = column.iter().map(|value| value / largest).collect();
+            table.with_column(11, scaled)
+        };
+        // A single cut may keep the largest value by luck; some check must fail.
+        assert!(!failures(&Inputs::of(&panel), &normalised).is_empty());
+    }
+
+    fn late_news(panel: &Panel) -> Vec<DailySentiment> {
+        let sessions = panel.sessions();
+        // Each is dated five sessions before it was first seen.
+        (5..sessions.len())
+            .map(|t| DailySentiment {
+                key: panel.keys()[t % 3].clone(),
+                published: sessions[t - 5],
+                first_seen: sessions[t],
+                value: (t % 7) as f64 / 7.0 - 0.4,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn news_joined_by_the_date_they_carry_are_caught_and_by_first_sight_are_not() {
+        let panel = testing::panel(3, 200, 1);
+        let news = late_news(&panel);
+        let inputs = Inputs { panel: &panel, sentiment: Some(&news) };
+        assert_eq!(failures(&inputs, &FeatureTable::compute), []);
+        let by_publication = |inputs: &Inputs<'_>| {
+            let mut news = inputs.sentiment.unwrap().to_vec();
+            for item in &mut news {
+                item.first_seen = item.published;
+            }
+            FeatureTable::compute(&Inputs { panel: inputs.panel, sentiment: Some(&news) })
+        };
+        let found = failures(&inputs, &by_publication);
+        assert!(found.contains(&LeakKind::Truncation), "{found:?}");
+    }
+
+    #[test]
+    fn every_family_passes_the_purge_check() {
+        let panel = testing::panel(3, 300, 1);
+        let features = FeatureTable::compute(&Inputs::of(&panel));
+        let labels = Labels::new(&panel, &features, 5);
+        let cutoff = panel.sessions()[250];
+        for family in [Family::Zero, Family::Drift, Family::Ridge { alpha: 10.0 }] {
+            let check = check_purge(&features, &labels, family, cutoff, 1).unwrap();
+            assert_eq!(check.failure, None);
+        }
+    }
+}

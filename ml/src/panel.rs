@@ -1,0 +1,271 @@
+//! The bars of all instruments in one place, each instrument's own a contiguous run: what everything else computes on.
+
+use std::ops::Range;
+
+use chrono::NaiveDate;
+use sha2::{Digest, Sha256};
+
+use crate::bars::Bars;
+use crate::days;
+
+/// Bars sorted by key and session, with the range of rows of each instrument.
+///
+/// Cheap to read in parallel, never changed: [`Panel::as_of`] and [`Panel::adjust`] give new ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    bars: Bars,
+    /// The first row of each instrument, and the number of rows at the end.
+    starts: Vec<usize>,
+}
+
+/// A split of an instrument's shares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// The instrument, by the name the panel knows it under.
+    pub key: String,
+    /// The first session with the new number of shares.
+    pub effective: NaiveDate,
+    /// New shares per old share: 4.0 for 4:1, 0.1 for one new share for ten old ones. Finite and positive.
+    pub ratio: f64,
+}
+
+/// The columns of one instrument, oldest session first; all of one length.
+#[derive(Debug, Clone, Copy)]
+pub struct Series<'a> {
+    /// The instrument's name.
+    pub key: &'a str,
+    /// Days since 1970-01-01.
+    pub session: &'a [i32],
+    /// First prices, NaN where missing.
+    pub open: &'a [f64],
+    /// Highest prices, NaN where missing.
+    pub high: &'a [f64],
+    /// Lowest prices, NaN where missing.
+    pub low: &'a [f64],
+    /// Last prices.
+    pub close: &'a [f64],
+    /// Shares traded.
+    pub volume: &'a [f64],
+}
+
+impl Panel {
+    /// Sorts bars into a panel. Of rows with the same key and session the last one counts.
+    pub fn new(bars: Bars) -> Self {
+        let bars = bars.into_sorted();
+        let mut starts = vec![0; bars.keys.len() + 1];
+        for &key in &bars.key {
+            starts[key as usize + 1] += 1;
+        }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        Self { bars, starts }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.bars.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.bars.is_empty()
+    }
+
+    /// The names of the instruments, sorted.
+    pub fn keys(&self) -> &[String] {
+        &self.bars.keys
+    }
+
+    /// All rows as columns.
+    pub fn bars(&self) -> &Bars {
+        &self.bars
+    }
+
+    /// The position of an instrument among [`Panel::keys`].
+    pub fn position(&self, key: &str) -> Option<usize> {
+        self.bars.keys.binary_search_by(|known| known.as_str().cmp(key)).ok()
+    }
+
+    /// The rows of the instrument at a position.
+    ///
+    /// # Panics
+    /// When `instrument` is not below the number of keys.
+    pub fn rows(&self, instrument: usize) -> Range<usize> {
+        self.starts[instrument]..self.starts[instrument + 1]
+    }
+
+    /// The columns of the instrument at a position.
+    ///
+    /// # Panics
+    /// When `instrument` is not below the number of keys.
+    pub fn series(&self, instrument: usize) -> Series<'_> {
+        let rows = self.rows(instrument);
+        Series {
+            key: &self.bars.keys[instrument],
+            session: &self.bars.session[rows.clone()],
+            open: &self.bars.open[rows.clone()],
+            high: &self.bars.high[rows.clone()],
+            low: &self.bars.low[rows.clone()],
+            close: &self.bars.close[rows.clone()],
+            volume: &self.bars.volume[rows],
+        }
+    }
+
+    /// All instruments in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = Series<'_>> {
+        (0..self.keys().len()).map(|instrument| self.series(instrument))
+    }
+
+    /// Every session any instrument has a bar of, oldest first, each once.
+    pub fn sessions(&self) -> Vec<NaiveDate> {
+        let mut sessions = self.bars.session.clone();
+        sessions.sort_unstable();
+        sessions.dedup();
+        sessions.into_iter().map(days::date).collect()
+    }
+
+    /// The latest session any instrument has a bar of.
+    pub fn latest_session(&self) -> Option<NaiveDate> {
+        self.bars.session.iter().max().copied().map(days::date)
+    }
+
+    /// What was there at the end of a session: later rows are gone.
+    #[must_use]
+    pub fn as_of(&self, session: NaiveDate) -> Self {
+        let last = days::day(session);
+        if self.bars.session.iter().all(|&session| session <= last) {
+            return self.clone();
+        }
+        self.retain(|row| self.bars.session[row] <= last)
+    }
+
+    /// Only the named instruments.
+    #[must_use]
+    pub fn only(&self, keys: &[&str]) -> Self {
+        let wanted: Vec<bool> = self.keys().iter().map(|key| keys.contains(&key.as_str())).collect();
+        self.retain(|row| wanted[self.bars.key[row] as usize])
+    }
+
+    fn retain(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let rows: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
+        let floats = |column: &[f64]| rows.iter().map(|&row| column[row]).collect();
+        Self::new(Bars {
+            keys: self.bars.keys.clone(),
+            key: rows.iter().map(|&row| self.bars.key[row]).collect(),
+            session: rows.iter().map(|&row| self.bars.session[row]).collect(),
+            open: floats(&self.bars.open),
+            high: floats(&self.bars.high),
+            low: floats(&self.bars.low),
+            close: floats(&self.bars.close),
+            volume: floats(&self.bars.volume),
+        })
+    }
+
+    /// The bars on the share count of `as_of`: prices before a split are divided by its ratio, volumes multiplied.
+    /// Splits that take effect after `as_of`, and those of unknown instruments, change nothing.
+    ///
+    /// Only the past of each split is rewritten, so that a later split never changes returns known before.
+    #[must_use]
+    pub fn adjust(&self, splits: &[Split], as_of: NaiveDate) -> Self {
+        let mut adjusted = self.clone();
+        for split in splits.iter().filter(|split| split.effective <= as_of) {
+            let Some(instrument) = self.position(&split.key) else { continue };
+            let rows = self.rows(instrument);
+            let effective = days::day(split.effective);
+            let end =
+                rows.start + self.bars.session[rows.clone()].partition_point(|&session| session < effective);
+            let bars = &mut adjusted.bars;
+            for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
+                column[rows.start..end].iter_mut().for_each(|price| *price /= split.ratio);
+            }
+            bars.volume[rows.start..end].iter_mut().for_each(|volume| *volume *= split.ratio);
+        }
+        adjusted
+    }
+
+    /// SHA-256 of all names and values as hexadecimal text; equal exactly when the panels are.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update((self.keys().len() as u64).to_le_bytes());
+        for (instrument, key) in self.keys().iter().enumerate() {
+            hash.update((key.len() as u64).to_le_bytes());
+            hash.update(key.as_bytes());
+            hash.update((self.rows(instrument).len() as u64).to_le_bytes());
+        }
+        let mut buffer = Vec::with_capacity(self.len() * 8);
+        self.bars.session.iter().for_each(|session| buffer.extend_from_slice(&session.to_le_bytes()));
+        hash.update(&buffer);
+        let bars = &self.bars;
+        for column in [&bars.open, &bars.high, &bars.low, &bars.close, &bars.volume] {
+            buffer.clear();
+            buffer.extend(column.iter().flat_map(|value| value.to_bits().to_le_bytes()));
+            hash.update(&buffer);
+        }
+        hex::encode(hash.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::bars::Bar;
+
+    fn date(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2024, 1, day).unwrap()
+    }
+
+    fn bar(day: u32, close: f64) -> Bar {
+        Bar { session: date(day), open: close, high: close + 1.0, low: f64::NAN, close, volume: 100.0 }
+    }
+
+    fn panel() -> Panel {
+        let mut bars = Bars::default();
+        bars.push("B", bar(3, 20.0));
+        bars.push("A", bar(4, 11.0));
+        bars.push("A", bar(2, 9.0));
+        bars.push("A", bar(3, 10.0));
+        bars.push("A", bar(3, 10.5));
+        Panel::new(bars)
+    }
+
+    #[test]
+    fn rows_are_sorted_and_the_last_of_equal_ones_counts() {
+        let panel = panel();
+        assert_eq!(panel.keys(), ["A", "B"]);
+        assert_eq!(panel.series(0).close, [9.0, 10.5, 11.0]);
+        assert_eq!(panel.series(1).close, [20.0]);
+        assert_eq!(panel.sessions(), [date(2), date(3), date(4)]);
+    }
+
+    #[test]
+    fn what_came_later_is_gone_as_of_a_session() {
+        let early = panel().as_of(date(2));
+        assert_eq!(early.keys(), ["A"]);
+        assert_eq!(early.series(0).close, [9.0]);
+        assert_eq!(panel().as_of(date(30)), panel());
+    }
+
+    #[test]
+    fn a_split_divides_the_prices_before_it_once_it_is_in_effect() {
+        let split = Split { key: "A".to_owned(), effective: date(4), ratio: 2.0 };
+        let after = panel().adjust(std::slice::from_ref(&split), date(4));
+        assert_eq!(after.series(0).close, [4.5, 5.25, 11.0]);
+        assert_eq!(after.series(0).volume, [200.0, 200.0, 100.0]);
+        assert_eq!(after.series(1).close, [20.0]);
+        assert_eq!(panel().adjust(&[split], date(3)), panel());
+    }
+
+    #[test]
+    fn the_digest_changes_with_any_value_and_not_with_the_order_of_rows() {
+        let mut other = Bars::default();
+        other.push("A", bar(2, 9.0));
+        other.push("A", bar(3, 10.5));
+        other.push("A", bar(4, 11.0));
+        other.push("B", bar(3, 20.0));
+        assert_eq!(Panel::new(other.clone()).digest(), panel().digest());
+        other.volume[3] += 1.0;
+        assert_ne!(Panel::new(other).digest(), panel().digest());
+    }
+}

@@ -1,0 +1,197 @@
+//! Forecasts of every instrument from one session's close, or the reason why there is none.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::artefact::{Artefact, HorizonModel};
+use crate::bars::{JumpKind, jumps};
+use crate::days;
+use crate::features::{FeatureTable, Inputs, STD_20, WARM_UP_ROWS};
+use crate::models::Fitted;
+use crate::panel::Series;
+
+/// Features further than this many standard deviations from the mean of training mean that something else is going on
+/// (a suspended stock, a wrong price) than the model has learned from.
+const FARTHEST: f64 = 40.0;
+
+/// What is said about one instrument at one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The instrument.
+    pub key: String,
+    /// The session from whose close it is made.
+    pub session: NaiveDate,
+    /// Rows (sessions of the instrument) ahead.
+    pub horizon: usize,
+    /// A forecast, or a reason.
+    pub outcome: Outcome,
+}
+
+/// A forecast, or the reason why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A distribution of the log return.
+    Predicted(Predicted),
+    /// Nothing can be said honestly.
+    Abstained(Abstention),
+}
+
+/// A distribution of the log return from the session's close to the close `horizon` sessions later.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// The close it starts from.
+    pub close: f64,
+    /// The expected log return.
+    pub expected: f64,
+    /// The scale of its uncertainty (log return).
+    pub scale: f64,
+    /// Its quantiles at [`crate::conformal::QUANTILES`], never falling.
+    pub quantiles: [f64; 7],
+    /// The central 80% interval.
+    pub interval_80: (f64, f64),
+    /// The central 95% interval.
+    pub interval_95: (f64, f64),
+    /// The probability of a return above zero.
+    pub probability_up: f64,
+}
+
+/// Why nothing can be said honestly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+#[non_exhaustive]
+pub enum Abstention {
+    /// The session's bar is not there; a forecast from an older one would look fresh and be stale.
+    #[error("no bar at {session}; the latest before it is {}", latest.map_or("none".to_owned(), |date| date.to_string()))]
+    NoBarAtSession {
+        /// The session asked for.
+        session: NaiveDate,
+        /// The latest session before it that has a bar.
+        latest: Option<NaiveDate>,
+    },
+    /// Features look back further than the instrument's history.
+    #[error("only {rows} sessions of history; {needed} are needed")]
+    TooLittleHistory {
+        /// Bars up to the session.
+        rows: usize,
+        /// Bars needed.
+        needed: usize,
+    },
+    /// A jump within the features' look-back looks like a split nobody has recorded.
+    #[error("the price jumps at {session} like a {ratio} for 1 split that is not recorded")]
+    UnresolvedSplit {
+        /// The session of the jump.
+        session: NaiveDate,
+        /// New shares per old share.
+        ratio: f64,
+    },
+    /// A feature is far outside of anything the model learned from.
+    #[error("{feature} is {value}, far outside of what the model has learned from")]
+    FeatureOutOfRange {
+        /// The feature.
+        feature: String,
+        /// Its value.
+        value: f64,
+    },
+}
+
+/// Why nobody can be forecast with an artefact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PredictError {
+    /// The artefact looks at other features than these inputs give.
+    #[error("the model looks at [{expected}], the inputs give [{found}]")]
+    OtherFeatures {
+        /// Those of the artefact.
+        expected: String,
+        /// Those of the inputs.
+        found: String,
+    },
+}
+
+/// Forecasts every instrument of the panel from the close of a session, in the order of the names, horizons in the
+/// artefact's order. Later bars are not looked at.
+///
+/// # Errors
+/// When the artefact was made for other features.
+pub fn forecast(
+    artefact: &Artefact,
+    inputs: &Inputs<'_>,
+    session: NaiveDate,
+) -> Result<Vec<Forecast>, PredictError> {
+    let names = inputs.names();
+    if !names.iter().eq(artefact.features.iter()) {
+        let (expected, found) = (artefact.features.join(", "), names.join(", "));
+        return Err(PredictError::OtherFeatures { expected, found });
+    }
+    let panel = inputs.panel;
+    let mut forecasts = Vec::with_capacity(panel.keys().len() * artefact.models.len());
+    for instrument in 0..panel.keys().len() {
+        let series = panel.series(instrument);
+        let features = features_at(inputs, instrument, &series, session);
+        for model in &artefact.models {
+            let outcome = match &features {
+                Err(reason) => Outcome::Abstained(reason.clone()),
+                Ok((t, values)) => match out_of_range(model, &names, values) {
+                    Some(reason) => Outcome::Abstained(reason),
+                    None => Outcome::Predicted(predict(model, series.close[*t], values)),
+                },
+            };
+            forecasts.push(Forecast { key: series.key.to_owned(), session, horizon: model.horizon, outcome });
+        }
+    }
+    Ok(forecasts)
+}
+
+/// The row of the session and its features, or why they are of no use.
+fn features_at(
+    inputs: &Inputs<'_>,
+    instrument: usize,
+    series: &Series<'_>,
+    session: NaiveDate,
+) -> Result<(usize, Vec<f64>), Abstention> {
+    let wanted = days::day(session);
+    let t = series.session.binary_search(&wanted).map_err(|place| Abstention::NoBarAtSession {
+        session,
+        latest: place.checked_sub(1).map(|before| days::date(series.session[before])),
+    })?;
+    let needed = WARM_UP_ROWS + 1;
+    if t + 1 < needed {
+        return Err(Abstention::TooLittleHistory { rows: t + 1, needed });
+    }
+    let window = t + 1 - needed..=t;
+    for jump in jumps(&series.open[window.clone()], &series.close[window.clone()]) {
+        if let JumpKind::Split { ratio } = jump.kind {
+            let at = days::date(series.session[window.start() + jump.at]);
+            return Err(Abstention::UnresolvedSplit { session: at, ratio });
+        }
+    }
+    Ok((t, FeatureTable::at(inputs, instrument, t)))
+}
+
+fn out_of_range(model: &HorizonModel, names: &[&str], values: &[f64]) -> Option<Abstention> {
+    let far = |(feature, value): (usize, &f64)| match &model.fitted {
+        Fitted::Constant(_) => !value.is_finite(),
+        Fitted::Linear(linear) => {
+            let distance = (value - linear.mean[feature]) / linear.std[feature];
+            distance.is_nan() || distance.abs() > FARTHEST
+        }
+    };
+    let feature = values.iter().enumerate().position(far)?;
+    Some(Abstention::FeatureOutOfRange { feature: names[feature].to_owned(), value: values[feature] })
+}
+
+fn predict(model: &HorizonModel, close: f64, values: &[f64]) -> Predicted {
+    let expected = model.fitted.predict(values);
+    let scale = model.calibration.scale.of(values[STD_20], model.horizon);
+    let distribution = model.calibration.distribution(expected, scale);
+    Predicted {
+        close,
+        expected,
+        scale,
+        quantiles: distribution.quantiles,
+        interval_80: distribution.interval_80(),
+        interval_95: distribution.interval_95(),
+        probability_up: distribution.probability_up,
+    }
+}

@@ -1,0 +1,44 @@
+//! Small made-up panels for the tests of this crate.
+
+#![allow(clippy::unwrap_used)]
+
+use chrono::{Datelike, Days, NaiveDate, Weekday};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::bars::{Bar, Bars};
+use crate::panel::Panel;
+
+/// Weekdays from 2014-01-02 on.
+pub(crate) fn weekdays(count: usize) -> Vec<NaiveDate> {
+    let start = NaiveDate::from_ymd_opt(2014, 1, 2).unwrap();
+    (0..)
+        .map(|i| start + Days::new(i))
+        .filter(|date| !matches!(date.weekday(), Weekday::Sat | Weekday::Sun))
+        .take(count)
+        .collect()
+}
+
+/// Random walks with volumes, `rows` sessions each, the same for the same seed.
+pub(crate) fn panel(instruments: usize, rows: usize, seed: u64) -> Panel {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let sessions = weekdays(rows);
+    let mut bars = Bars::default();
+    for instrument in 0..instruments {
+        let mut close: f64 = random.random_range(10.0..200.0);
+        for &session in &sessions {
+            let open = close * (1.0 + random.random_range(-0.01..0.01));
+            close = open * (1.0 + random.random_range(-0.02..0.0205));
+            let bar = Bar {
+                session,
+                open,
+                high: open.max(close) * 1.001,
+                low: open.min(close) * 0.999,
+                close,
+                volume: random.random_range(1_000..1_000_000_u32).into(),
+            };
+            bars.push(&format!("I{instrument:02}"), bar);
+        }
+    }
+    Panel::new(bars)
+}

@@ -1,0 +1,288 @@
+//! Training from beginning to end: features, leak sentinel, walk-forward, calibration, artefact.
+
+use std::ops::ControlFlow;
+
+use chrono::{Months, NaiveDate};
+use serde::{Deserialize, Serialize};
+
+use crate::artefact::{Artefact, HorizonModel};
+use crate::conformal::{NEEDED_SCORES, Scale};
+use crate::days;
+use crate::evaluation::{
+    self, CALIBRATION_QUARTERS, Evaluation, HorizonEvaluation, TestRows, calibrate, quarter_start, quarters,
+    quarters_after, walk_forward,
+};
+use crate::features::{FeatureTable, Inputs, Labels, known_news};
+use crate::leaks::{self, LeakReport};
+use crate::models::{Family, FitError, Task};
+
+/// The share of the quarters that is used for scoring when nobody says from when on.
+const TEST_SHARE: f64 = 0.25;
+
+/// What is to be trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSpec {
+    /// The model family with its choices.
+    pub family: Family,
+    /// Rows ahead; each gets a model of its own.
+    pub horizons: Vec<usize>,
+    /// What the uncertainty is measured in.
+    pub scale: Scale,
+    /// The first day whose forecasts are scored, and the rhythm of the quarters; when absent, the first day of about
+    /// the last quarter of the calendar quarters.
+    pub test_start: Option<NaiveDate>,
+    /// Where chance starts from.
+    pub seed: u64,
+    /// The code that trains, for the record.
+    pub code_version: String,
+}
+
+impl Default for TrainingSpec {
+    fn default() -> Self {
+        Self {
+            family: Family::Ridge { alpha: 1000.0 },
+            horizons: vec![1, 5],
+            scale: Scale::Volatility,
+            test_start: None,
+            seed: 42,
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What training gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The model.
+    pub artefact: Artefact,
+    /// How it would have done.
+    pub evaluation: Evaluation,
+    /// What the leak sentinel looked at; it passed.
+    pub leak_report: LeakReport,
+}
+
+/// How far training has come: `step` of `steps` is about to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// From 0.
+    pub step: usize,
+    /// The number of steps.
+    pub steps: usize,
+    /// What the step does.
+    pub stage: Stage,
+}
+
+/// The steps of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "stage")]
+pub enum Stage {
+    /// Computing features.
+    Features,
+    /// Running the leak sentinel.
+    LeakChecks,
+    /// Learning for every quarter and for publication.
+    Fitting {
+        /// Rows ahead.
+        horizon: usize,
+    },
+    /// Scoring and calibrating.
+    Evaluating {
+        /// Rows ahead.
+        horizon: usize,
+    },
+}
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The caller said stop.
+    #[error("the training was cancelled")]
+    Cancelled,
+    /// Something in the specification cannot be.
+    #[error("the training cannot start: {0}")]
+    BadSpec(&'static str),
+    /// The history is too short to train, calibrate and score on.
+    #[error("not enough data: {detail}")]
+    NotEnoughData {
+        /// What there is and what is needed.
+        detail: String,
+    },
+    /// The family could not learn.
+    #[error("the model could not be fitted: {0}")]
+    Fit(#[from] FitError),
+    /// The leak sentinel refused.
+    #[error("the leak sentinel refused the training: {}", .0.failures().join("; "))]
+    Leak(Box<LeakReport>),
+}
+
+/// Trains on what was known at the end of the session `as_of`. Before each step `progress` is told and may break off.
+///
+/// # Errors
+/// When it is broken off, there is not enough data, or the leak sentinel finds that the future has a part in it.
+pub fn train(
+    inputs: &Inputs<'_>,
+    spec: &TrainingSpec,
+    as_of: NaiveDate,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Trained, TrainError> {
+    let mut horizons = spec.horizons.clone();
+    horizons.sort_unstable();
+    horizons.dedup();
+    if horizons.is_empty() || horizons[0] == 0 {
+        return Err(TrainError::BadSpec("at least one horizon is needed, and none of them zero"));
+    }
+    if let Family::Ridge { alpha } = spec.family
+        && !(alpha.is_finite() && alpha >= 0.0)
+    {
+        return Err(TrainError::BadSpec("the penalty of ridge must be a number from zero up"));
+    }
+    let mut steps = Steps { done: 0, all: 2 + 2 * horizons.len(), progress };
+
+    steps.next(Stage::Features)?;
+    let panel = inputs.panel.as_of(as_of);
+    let news = inputs.sentiment.map(|news| known_news(news, as_of));
+    let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
+    let features = FeatureTable::compute(&inputs);
+    let course = Course::of(&inputs, &features, &horizons, spec.test_start)?;
+
+    steps.next(Stage::LeakChecks)?;
+    let checks = leaks::check_features(&inputs, &features, &FeatureTable::compute, spec.seed);
+    let mut report = LeakReport { checks, suspicions: Vec::new() };
+    refuse_leaks(&report)?;
+
+    let (mut models, mut evaluations) = (Vec::new(), Vec::new());
+    for &horizon in &horizons {
+        steps.next(Stage::Fitting { horizon })?;
+        let labels = Labels::new(&panel, &features, horizon);
+        let task = Task { features: &features, labels: &labels };
+        report.checks.push(leaks::check_purge(
+            &features,
+            &labels,
+            spec.family,
+            course.test_start,
+            spec.seed,
+        )?);
+        refuse_leaks(&report)?;
+        let folds = quarters(course.test_start, CALIBRATION_QUARTERS, course.last_session);
+        let rows = TestRows::collect(&panel, &task, folds);
+        // Published forecasts come from a model that knows every label ended by `as_of`.
+        let everything = days::day(as_of) + 1;
+        let mut walk = walk_forward(&task, &rows, spec.family, &[everything])?;
+
+        steps.next(Stage::Evaluating { horizon })?;
+        let evaluation = evaluation::evaluate(&task, &rows, &walk, spec.scale)?;
+        report.suspicions.extend(leaks::suspicions(&evaluation));
+        let calibration = last_year(&rows, &walk.predicted, spec.scale, course.last_session)?;
+        let fitted = walk.fitted.pop().ok_or(FitError::Singular)?;
+        let training_rows = (0..features.len()).filter(|&row| task.labelled(row)).count();
+        models.push(HorizonModel { horizon, training_rows, fitted, calibration });
+        evaluations.push(evaluation);
+    }
+    let artefact = Artefact {
+        family: spec.family,
+        features: features.names().iter().map(|&name| name.to_owned()).collect(),
+        models,
+        trained_from: course.first_session,
+        as_of,
+        data_digest: panel.digest(),
+        seed: spec.seed,
+        code_version: spec.code_version.clone(),
+    };
+    let evaluation = course.evaluation(evaluations);
+    Ok(Trained { artefact, evaluation, leak_report: report })
+}
+
+/// Tells the caller before each step.
+struct Steps<'a> {
+    done: usize,
+    all: usize,
+    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+}
+
+impl Steps<'_> {
+    fn next(&mut self, stage: Stage) -> Result<(), TrainError> {
+        let progress = Progress { step: self.done, steps: self.all, stage };
+        self.done += 1;
+        match (self.progress)(progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TrainError::Cancelled),
+        }
+    }
+}
+
+fn refuse_leaks(report: &LeakReport) -> Result<(), TrainError> {
+    if report.passed() { Ok(()) } else { Err(TrainError::Leak(Box::new(report.clone()))) }
+}
+
+/// The time line of a training.
+struct Course {
+    first_session: NaiveDate,
+    last_session: NaiveDate,
+    test_start: NaiveDate,
+}
+
+impl Course {
+    /// Finds the quarters: some to learn from, four to calibrate on, the rest to score.
+    fn of(
+        inputs: &Inputs<'_>,
+        features: &FeatureTable,
+        horizons: &[usize],
+        test_start: Option<NaiveDate>,
+    ) -> Result<Self, TrainError> {
+        let not_enough = |detail: String| TrainError::NotEnoughData { detail };
+        let bars = inputs.panel.bars();
+        let (first_session, last_session) =
+            bars.sessions().ok_or_else(|| not_enough("there is not a single bar".to_owned()))?;
+        let longest = horizons.last().copied().unwrap_or_default();
+        let labels = Labels::new(inputs.panel, features, longest);
+        let task = Task { features, labels: &labels };
+        let labelled = || (0..features.len()).filter(|&row| task.labelled(row)).map(|row| bars.session[row]);
+        let (Some(first), Some(last)) = (labelled().min(), labelled().max()) else {
+            return Err(not_enough(format!(
+                "no instrument has the {} sessions that features and a horizon of {longest} take",
+                crate::features::WARM_UP_ROWS + 1 + longest
+            )));
+        };
+        let first_quarter = quarter_start(days::date(first));
+        let last_quarter = quarter_start(days::date(last));
+        let count = quarters(first_quarter, 0, last_quarter).len();
+        let test = ((count as f64 * TEST_SHARE).round() as usize).max(1);
+        let needed = test + CALIBRATION_QUARTERS as usize + 1;
+        if test_start.is_none() && count < needed {
+            return Err(not_enough(format!(
+                "usable rows lie in {count} calendar quarters from {} to {}; at least {needed} are needed: one to \
+                 learn from, {CALIBRATION_QUARTERS} to calibrate on and {test} to score",
+                days::date(first),
+                days::date(last),
+            )));
+        }
+        let test_start = test_start.unwrap_or_else(|| quarters_after(last_quarter, 1 - test as i64));
+        if test_start > days::date(last) {
+            return Err(not_enough(format!("nothing to score: no label starts on or after {test_start}")));
+        }
+        Ok(Self { first_session, last_session, test_start })
+    }
+
+    fn evaluation(&self, horizons: Vec<HorizonEvaluation>) -> Evaluation {
+        Evaluation { test_start: self.test_start, test_end: self.last_session, horizons }
+    }
+}
+
+/// Calibrates published forecasts on the out-of-sample forecasts of the last year, as long as a quarter of the
+/// evaluation was calibrated on.
+fn last_year(
+    rows: &TestRows,
+    predicted: &[f64],
+    scale: Scale,
+    last_session: NaiveDate,
+) -> Result<crate::conformal::Calibration, TrainError> {
+    let from = days::day(last_session - Months::new(3 * CALIBRATION_QUARTERS));
+    let recent: Vec<usize> = (0..rows.len()).filter(|&i| rows.session[i] > from).collect();
+    let found = recent.len();
+    calibrate(rows, predicted, scale, recent.into_iter()).ok_or_else(|| TrainError::NotEnoughData {
+        detail: format!(
+            "{found} forecasts of the last year to calibrate on; at least {NEEDED_SCORES} are needed"
+        ),
+    })
+}
