@@ -1,0 +1,81 @@
+//! The vault: everything personal, typed by a person, or secret. Events name a row's id and never its value.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// One value in the vault.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct VaultRow {
+    /// The opaque id that events name.
+    pub id: Uuid,
+    /// The account it belongs to.
+    pub owner: Uuid,
+    /// What it is, e.g. `email`.
+    pub kind: String,
+    /// The value itself.
+    pub value: String,
+}
+
+/// The value with this id, unless it was erased.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get(pool: &PgPool, id: Uuid) -> Result<Option<VaultRow>, StoreError> {
+    Ok(sqlx::query_as("select id, owner, kind, value from vault where id = $1")
+        .bind(id)
+        .fetch_optional(pool)
+        .await?)
+}
+
+/// The values with these ids; erased ones are left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get_many(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<VaultRow>, StoreError> {
+    Ok(sqlx::query_as("select id, owner, kind, value from vault where id = any($1)")
+        .bind(ids)
+        .fetch_all(pool)
+        .await?)
+}
+
+/// All values of one kind that belong to `owner`, in the order they were put.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_owner(pool: &PgPool, owner: Uuid, kind: &str) -> Result<Vec<VaultRow>, StoreError> {
+    Ok(sqlx::query_as(
+        "select id, owner, kind, value from vault where owner = $1 and kind = $2 order by put_at, id",
+    )
+    .bind(owner)
+    .bind(kind)
+    .fetch_all(pool)
+    .await?)
+}
+
+/// Puts a row, replacing the one with the same id if it belongs to the same owner.
+pub(crate) async fn put(connection: &mut PgConnection, row: &VaultRow) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into vault (id, owner, kind, value) values ($1, $2, $3, $4)
+         on conflict (id) do update set value = excluded.value, kind = excluded.kind, put_at = clock_timestamp()
+          where vault.owner = excluded.owner",
+    )
+    .bind(row.id)
+    .bind(row.owner)
+    .bind(&row.kind)
+    .bind(&row.value)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn forget(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from vault where id = $1").bind(id).execute(connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn forget_all_of(connection: &mut PgConnection, owner: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from vault where owner = $1").bind(owner).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Sessions, leases, and what erasing an account takes with it.
+
+use std::time::Duration;
+
+use almanac_store::clock::Entropy;
+use almanac_store::leases;
+use almanac_store::log::Extras;
+use almanac_store::sign_ins::SignIns;
+use almanac_store::testing::TestDatabase;
+use almanac_store::vault::{self, VaultRow};
+use chrono::TimeDelta;
+
+use crate::counter::{Command, Counter, an_account, bus, issued, noon};
+
+#[tokio::test]
+async fn a_session_lives_until_it_expires_or_is_ended_and_its_token_is_stored_nowhere() {
+    let database = TestDatabase::new().await;
+    let sign_ins = SignIns::new(&database, Entropy::system());
+    let account = an_account();
+    let token = sign_ins.start(account, noon(), TimeDelta::hours(1)).await.unwrap();
+    let other = sign_ins.start(account, noon(), TimeDelta::hours(1)).await.unwrap();
+    assert_eq!(sign_ins.find(&token, noon()).await.unwrap().unwrap().account, account);
+    assert_eq!(sign_ins.find("guessed", noon()).await.unwrap(), None);
+    let later = noon() + TimeDelta::minutes(30);
+    sign_ins.find(&token, later).await.unwrap();
+    assert_eq!(sign_ins.find(&token, later).await.unwrap().unwrap().last_seen_at, later);
+    assert_eq!(sign_ins.find(&token, noon() + TimeDelta::hours(1)).await.unwrap(), None);
+    sign_ins.end(&token).await.unwrap();
+    assert_eq!(sign_ins.find(&token, noon()).await.unwrap(), None);
+    assert!(sign_ins.find(&other, noon()).await.unwrap().is_some());
+    let stored: bool =
+        sqlx::query_scalar("select exists (select 1 from sign_ins where encode(token_hash, 'hex') = $1)")
+            .bind(&other)
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+    assert!(!stored);
+    assert_eq!(sign_ins.sweep(noon() + TimeDelta::days(1)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn erasing_an_account_takes_its_vault_its_claims_and_its_sessions() {
+    let database = TestDatabase::new().await;
+    let (bus, sign_ins) = (bus(&database), SignIns::new(&database, Entropy::system()));
+    let (erased, kept) = (an_account(), an_account());
+    for owner in [erased, kept] {
+        let row =
+            VaultRow { id: an_account(), owner, kind: "email".into(), value: format!("{owner}@example.com") };
+        let extras = Extras::none().take_claim("email", &row.value, owner).put_vault(row);
+        bus.execute_with::<Counter>("a", Command::Count { by: 1 }, &issued(), extras).await.unwrap();
+    }
+    let tokens = [
+        sign_ins.start(erased, noon(), TimeDelta::hours(1)).await.unwrap(),
+        sign_ins.start(kept, noon(), TimeDelta::hours(1)).await.unwrap(),
+    ];
+    let erase = Extras::none().forget_vault_of(erased).release_claims_of(erased).end_sign_ins_of(erased);
+    bus.execute_with::<Counter>("a", Command::DoNothing, &issued(), erase).await.unwrap();
+
+    assert_eq!(vault::of_owner(database.pool(), erased, "email").await.unwrap(), []);
+    assert_eq!(vault::of_owner(database.pool(), kept, "email").await.unwrap().len(), 1);
+    assert_eq!(sign_ins.find(&tokens[0], noon()).await.unwrap(), None);
+    assert!(sign_ins.find(&tokens[1], noon()).await.unwrap().is_some());
+    let claims: i64 =
+        sqlx::query_scalar("select count(*) from claims").fetch_one(database.pool()).await.unwrap();
+    assert_eq!(claims, 1);
+}
+
+#[tokio::test]
+async fn nobody_overwrites_a_vault_row_of_another_owner() {
+    let database = TestDatabase::new().await;
+    let bus = bus(&database);
+    let row = VaultRow { id: an_account(), owner: an_account(), kind: "note".into(), value: "mine".into() };
+    let put = |row: &VaultRow| Extras::none().put_vault(row.clone());
+    bus.execute_with::<Counter>("a", Command::DoNothing, &issued(), put(&row)).await.unwrap();
+    let foreign = VaultRow { owner: an_account(), value: "theirs".into(), ..row.clone() };
+    bus.execute_with::<Counter>("a", Command::DoNothing, &issued(), put(&foreign)).await.unwrap();
+    assert_eq!(vault::get(database.pool(), row.id).await.unwrap().unwrap().value, "mine");
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_and_each_new_one_a_higher_generation() {
+    let database = TestDatabase::new().await;
+    let pool = database.pool();
+    let (first, second) = (an_account(), an_account());
+    let minute = Duration::from_secs(60);
+    let lease = leases::take(pool, "training", first, minute).await.unwrap().unwrap();
+    assert_eq!(leases::take(pool, "training", second, minute).await.unwrap(), None);
+    assert!(leases::renew(pool, &lease, Duration::ZERO).await.unwrap());
+    let taken = leases::take(pool, "training", second, minute).await.unwrap().unwrap();
+    assert_eq!(taken.generation, lease.generation + 1);
+    assert!(!leases::renew(pool, &lease, minute).await.unwrap(), "the old holder is fenced");
+    leases::release(pool, &lease).await.unwrap();
+    assert_eq!(
+        leases::take(pool, "training", first, minute).await.unwrap(),
+        None,
+        "releasing it twice harms nobody"
+    );
+    leases::release(pool, &taken).await.unwrap();
+    assert!(leases::take(pool, "training", first, minute).await.unwrap().is_some());
+}

@@ -1,0 +1,223 @@
+//! Subscriptions: every sealed event has its effect exactly once, whatever dies in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_store::Database;
+use almanac_store::log::{
+    Handler, HandlerError, OnPoison, Recorded, Sequencer, State, Step, Subscription, Until, wait_for,
+};
+use almanac_store::testing::{OwnServer, TestDatabase};
+use async_trait::async_trait;
+use sqlx::PgConnection;
+
+use crate::counter::{Command, Counter, Totals, bus, count, issued, key, seen, shown, totals};
+use crate::victim;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn row(id: &str, total: i64) -> (String, i64) {
+    (id.to_owned(), total)
+}
+
+#[tokio::test]
+async fn a_projection_follows_the_log_and_applying_twice_changes_nothing() {
+    let database = TestDatabase::new().await;
+    let totals = totals(&database).await;
+    count(&database, &["a", "b", "a"]).await;
+    let head = database.seal().await;
+    totals.run_until(head).await.unwrap();
+    assert_eq!(shown(&database).await, [row("a", 2), row("b", 1)]);
+    assert_eq!(totals.step().await.unwrap(), Step::Idle);
+    let again = crate::counter::totals(&database).await;
+    assert_eq!(again.step().await.unwrap(), Step::Idle, "installing it again changes nothing");
+    assert_eq!(shown(&database).await, [row("a", 2), row("b", 1)]);
+}
+
+#[tokio::test]
+async fn fault_15_a_process_killed_between_apply_and_commit_leaves_no_effect_behind() {
+    let server = OwnServer::start().await;
+    let totals = totals(&server).await;
+    count(&server, &["a", "b", "a"]).await;
+    let head = Sequencer::seize(&server).await.unwrap().seal_all().await.unwrap();
+    victim::run_until_it_hangs_and_kill_it(&server, server.url(), victim::BEFORE_COMMIT).await;
+    assert_eq!(totals.position().await.unwrap(), 0, "nothing was committed");
+    totals.run_until(head).await.unwrap();
+    assert_eq!(seen(&server).await, [1, 2, 3]);
+    assert_eq!(shown(&server).await, [row("a", 2), row("b", 1)]);
+}
+
+#[tokio::test]
+async fn fault_15_a_process_killed_between_commit_and_acknowledgement_repeats_no_effect() {
+    let server = OwnServer::start().await;
+    let totals = totals(&server).await;
+    count(&server, &["a", "b", "a"]).await;
+    let head = Sequencer::seize(&server).await.unwrap().seal_all().await.unwrap();
+    victim::run_until_it_hangs_and_kill_it(&server, server.url(), victim::AFTER_COMMIT).await;
+    assert_eq!(totals.position().await.unwrap(), head, "everything was committed");
+    count(&server, &["b"]).await;
+    let head = Sequencer::seize(&server).await.unwrap().seal_all().await.unwrap();
+    totals.run_until(head).await.unwrap();
+    assert_eq!(seen(&server).await, [1, 2, 3, 4]);
+    assert_eq!(shown(&server).await, [row("a", 2), row("b", 2)]);
+}
+
+#[tokio::test]
+async fn two_nodes_stepping_the_same_subscription_have_every_effect_once() {
+    let database = TestDatabase::new().await;
+    let nodes = [totals(&database).await, totals(&database).await, totals(&database).await];
+    let ids: Vec<String> = (0..900).map(|n| format!("c{}", n % 30)).collect();
+    bus(&database)
+        .execute_batch::<Counter>(
+            ids.into_iter().map(|id| (id, Command::Count { by: 1 })).collect(),
+            &issued(),
+        )
+        .await
+        .unwrap();
+    let head = database.seal().await;
+    let ended =
+        futures::future::join_all(nodes.map(|node| tokio::spawn(async move { node.run_until(head).await })))
+            .await;
+    assert!(ended.into_iter().all(|end| end.unwrap().is_ok()));
+    assert_eq!(seen(&database).await, (1..=900).collect::<Vec<_>>());
+}
+
+struct Picky(OnPoison);
+
+#[async_trait]
+impl Handler for Picky {
+    fn name(&self) -> &'static str {
+        "picky"
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn schema_sql(&self) -> Option<&'static str> {
+        Totals { version: 1 }.schema_sql()
+    }
+
+    fn on_poison(&self) -> OnPoison {
+        self.0
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
+        Totals { version: 1 }.apply(connection, event).await
+    }
+}
+
+async fn poison_in_the_middle(database: &Database) {
+    count(database, &["a"]).await;
+    bus(database).execute::<Counter>("b", Command::Say("poison".into()), &issued()).await.unwrap();
+    count(database, &["c"]).await;
+}
+
+#[tokio::test]
+async fn fault_17_a_poison_event_stops_the_subscription_before_itself_until_somebody_resumes_it() {
+    let database = TestDatabase::new().await;
+    let picky = Subscription::install(&database, Arc::new(Picky(OnPoison::Stop))).await.unwrap();
+    poison_in_the_middle(&database).await;
+    let head = database.seal().await;
+    assert!(picky.run_until(head).await.is_err());
+    let status = picky.status().await.unwrap();
+    assert_eq!((status.state, status.position, status.failed_ordinal), (State::Stopped, 1, Some(2)));
+    assert_eq!(status.error.as_deref(), Some("it is poisoned"));
+    assert_eq!(seen(&database).await, [1], "of the poison nothing is kept");
+
+    let cured = Subscription::install(&database, Arc::new(Cured)).await.unwrap();
+    cured.resume().await.unwrap();
+    cured.run_until(head).await.unwrap();
+    assert_eq!(seen(&database).await, [1, 2, 3]);
+}
+
+/// The same subscription after a fix.
+struct Cured;
+
+#[async_trait]
+impl Handler for Cured {
+    fn name(&self) -> &'static str {
+        "picky"
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn schema_sql(&self) -> Option<&'static str> {
+        Totals { version: 1 }.schema_sql()
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
+        sqlx::query("insert into seen values ($1)").bind(event.ordinal).execute(connection).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn fault_17_a_poison_event_is_parked_where_the_handler_says_so() {
+    let database = TestDatabase::new().await;
+    let picky = Subscription::install(&database, Arc::new(Picky(OnPoison::Park))).await.unwrap();
+    poison_in_the_middle(&database).await;
+    let head = database.seal().await;
+    picky.run_until(head).await.unwrap();
+    assert_eq!(seen(&database).await, [1, 3]);
+    let parked: Vec<(i64, String)> = sqlx::query_as("select ordinal, error from subscription_parked")
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(parked, [(2, "it is poisoned".to_owned())]);
+}
+
+#[tokio::test]
+async fn fault_18_without_notifications_no_event_is_later_than_the_poll() {
+    let database = TestDatabase::new().await;
+    let totals = totals(&database).await;
+    let listening = database.database().clone();
+    let listener = tokio::spawn(async move { listening.listen().await });
+    let following = totals.clone();
+    let follower = tokio::spawn(async move { following.run().await });
+    // Another process: its doorbells ring elsewhere, and sealing by hand notifies nobody.
+    let elsewhere = Database::open(database.url()).await.unwrap();
+    let mut sequencer = Sequencer::seize(&elsewhere).await.unwrap();
+    for round in 1..=3 {
+        count(&elsewhere, &["a"]).await;
+        sequencer.seal_all().await.unwrap();
+        let sealed = std::time::Instant::now();
+        assert!(wait_for(&database, Until::Ordinal(round), "totals", SOON).await.unwrap());
+        let late = sealed.elapsed();
+        assert!(late < Duration::from_millis(1_500), "round {round} took {late:?}");
+        // The connection that listens dies between the rounds.
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%' and datname = current_database()")
+            .execute(elsewhere.pool())
+            .await
+            .unwrap();
+    }
+    let mut head = database.head();
+    tokio::time::timeout(SOON, head.wait_for(|head| *head == 3))
+        .await
+        .expect("the listener comes back")
+        .unwrap();
+    listener.abort();
+    follower.abort();
+}
+
+#[tokio::test]
+async fn a_reader_waits_for_its_own_write_and_not_longer_than_it_said() {
+    let database = TestDatabase::new().await;
+    let totals = totals(&database).await;
+    count(&database, &["a"]).await;
+    let key = key("a", 1);
+    let short = Duration::from_millis(60);
+    assert!(
+        !wait_for(&database, Until::Event(&key), "totals", short).await.unwrap(),
+        "it is not even sealed"
+    );
+    database.seal().await;
+    assert!(!wait_for(&database, Until::Event(&key), "totals", short).await.unwrap(), "it is not applied");
+    let (waited, stepped) =
+        futures::join!(wait_for(&database, Until::Event(&key), "totals", SOON), totals.step());
+    assert!(waited.unwrap());
+    assert_eq!(stepped.unwrap(), Step::Moved { from: 0, to: 1 });
+    assert!(!wait_for(&database, Until::Ordinal(1), "no such subscription", short).await.unwrap());
+}
