@@ -1,0 +1,112 @@
+//! The log itself and those who read it, as the administrator sees them. No subscription stands between: this is
+//! the sealed log as it is.
+
+use almanac_store::StoreError;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::paging::List;
+
+/// How far the log reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Log {
+    /// The last sealed ordinal; 0 while there is none.
+    pub head: i64,
+    /// The service's time of the first event.
+    pub first_at: Option<DateTime<Utc>>,
+    /// The service's time of the last event.
+    pub last_at: Option<DateTime<Utc>>,
+    /// The age of the oldest event that is not sealed yet; null where all are.
+    pub sealed_lag_ms: Option<i64>,
+}
+
+/// One sealed event.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct LogEvent {
+    /// Its place in the log.
+    pub ordinal: i64,
+    /// The service's time of the decision.
+    pub at: DateTime<Utc>,
+    /// The database's time of writing.
+    pub recorded_at: DateTime<Utc>,
+    /// The kind of aggregate.
+    pub aggregate_type: String,
+    /// The aggregate.
+    pub aggregate_id: String,
+    /// The place in the aggregate's own stream, from 1.
+    pub sequence: i64,
+    /// Its stored name.
+    pub event_type: String,
+    /// What it says.
+    #[schema(value_type = Object)]
+    pub payload: Value,
+    /// Shared by all consequences of one request.
+    pub correlation_id: Option<Uuid>,
+    /// The key of the event it follows from.
+    pub causation_id: Option<String>,
+}
+
+/// How far a projection has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct ProjectionState {
+    /// Its name.
+    pub name: String,
+    /// The version of its tables and meaning.
+    pub version: i32,
+    /// The last ordinal it has applied.
+    pub ordinal: i64,
+    /// Events it has not applied yet.
+    pub lag: i64,
+    /// `running`, `warming`, `stopped` or `retired`.
+    pub state: String,
+    /// Why it stopped.
+    pub error: Option<String>,
+}
+
+/// How far the log reaches now.
+pub async fn state(pool: &PgPool) -> Result<Log, StoreError> {
+    // Unsealed events lie at or above the floor, where the index on transaction ids finds them.
+    let found = sqlx::query_as(
+        "select s.last_ordinal as head, (select as_of from event_log where ordinal = 1) as first_at,
+                s.last_as_of as last_at,
+                (select (extract(epoch from clock_timestamp() - min(e.recorded_at)) * 1000)::bigint from events e
+                  where e.xid >= s.xid_floor
+                    and not exists (select 1 from event_log l where l.position = e.position)) as sealed_lag_ms
+           from sequencer s",
+    );
+    Ok(found.fetch_one(pool).await?)
+}
+
+/// Sealed events known at the ordinal `as_of`, newest first; `cursor` is the ordinal of the last one seen.
+pub async fn list(
+    pool: &PgPool,
+    as_of: i64,
+    event_type: Option<&str>,
+    cursor: Option<i64>,
+    limit: i64,
+) -> Result<List<LogEvent>, StoreError> {
+    let rows = sqlx::query_as(
+        "select l.ordinal, coalesce((e.metadata ->> 'at')::timestamptz, e.recorded_at) as at, e.recorded_at,
+                e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.payload, e.correlation_id,
+                e.causation_id
+           from event_log l join events e on e.position = l.position
+          where l.ordinal <= $1 and l.ordinal < $2 and ($3::text is null or l.event_type = $3)
+          order by l.ordinal desc limit $4",
+    );
+    let rows = rows.bind(as_of).bind(cursor.unwrap_or(i64::MAX)).bind(event_type).bind(limit + 1);
+    Ok(List::cut(rows.fetch_all(pool).await?, limit, |last: &LogEvent| last.ordinal.to_string()))
+}
+
+/// How far every projection has come; replaced versions are left out.
+pub async fn projections(pool: &PgPool) -> Result<Vec<ProjectionState>, StoreError> {
+    let rows = sqlx::query_as(
+        "select p.name, p.version, p.last_ordinal as ordinal, s.last_ordinal - p.last_ordinal as lag, p.state,
+                p.error
+           from subscriptions p, sequencer s where p.state <> 'retired' order by p.name, p.version",
+    );
+    Ok(rows.fetch_all(pool).await?)
+}

@@ -1,0 +1,271 @@
+//! Training runs: what is to be trained, what is being trained, and what became of the rest.
+
+use almanac_domain::Event;
+use almanac_domain::training_run::{TrainingPlan, TrainingReason, TrainingRequested, TrainingRunEvent};
+use almanac_domain::values::{Horizon, ModelName, Session};
+use almanac_store::StoreError;
+use almanac_store::log::{Handler, HandlerError, Recorded};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Row};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::paging::List;
+use crate::row;
+
+/// The subscription that reads of training runs wait for.
+pub const NAME: &str = "training_runs";
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TrainingRun {
+    /// Its id.
+    pub id: Uuid,
+    /// The model it is for.
+    #[schema(value_type = String)]
+    pub model: ModelName,
+    /// `first_version`, `schedule` or `manual`.
+    pub reason: String,
+    /// `requested`, `running`, `completed`, `failed` or `cancelled`.
+    pub state: String,
+    /// The family, such as `ridge`.
+    pub family: String,
+    /// The horizons, in sessions.
+    #[schema(value_type = Vec<u32>)]
+    pub horizons: Vec<Horizon>,
+    /// Whether the daily sentiment is a feature.
+    pub sentiment: bool,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When a trainer began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended, however it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// The last session of its data.
+    #[schema(value_type = Option<chrono::NaiveDate>)]
+    pub as_of: Option<Session>,
+    /// Bars in its data.
+    pub rows: Option<u64>,
+    /// Instruments in its data.
+    pub instruments: Option<u64>,
+    /// The version it became.
+    pub version: Option<u32>,
+    /// Why there is no version.
+    pub failure: Option<String>,
+    /// How far it has come, as a share between 0 and 1, where the trainer tells; never out of the log.
+    pub progress: Option<String>,
+    /// The place of its request in the log.
+    pub ordinal: i64,
+}
+
+/// A run that waits for a trainer, or for a trainer that died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueRun {
+    /// Its id.
+    pub id: Uuid,
+    /// The model it is for.
+    pub model: ModelName,
+    /// What to train.
+    pub plan: TrainingPlan,
+    /// Why.
+    pub reason: TrainingReason,
+    /// Whether a trainer had begun.
+    pub running: bool,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// The place of its request in the log.
+    pub ordinal: i64,
+}
+
+/// Keeps the training runs.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingRuns;
+
+#[async_trait]
+impl Handler for TrainingRuns {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn schema_sql(&self) -> Option<&'static str> {
+        Some(include_str!("../sql/training_runs.sql"))
+    }
+
+    async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
+        match row::read(event)? {
+            Event::TrainingRun(happened) => apply(conn, event, happened).await,
+            Event::Account(_)
+            | Event::Watchlist(_)
+            | Event::Instrument(_)
+            | Event::Ingestion(_)
+            | Event::Model(_)
+            | Event::ForecastRound(_)
+            | Event::Prediction(_)
+            | Event::WebhookEndpoint(_) => Ok(()),
+        }
+    }
+}
+
+async fn apply(
+    conn: &mut PgConnection,
+    event: &Recorded,
+    happened: TrainingRunEvent,
+) -> Result<(), HandlerError> {
+    let id = row::id(event)?;
+    match happened {
+        TrainingRunEvent::TrainingRequested(requested) => request(conn, id, event, &requested).await,
+        TrainingRunEvent::TrainingStarted(started) => {
+            sqlx::query(
+                "update training_runs set state = 'running', started_at = $2, as_of = $3, rows = $4, instruments = $5
+                  where id = $1",
+            )
+            .bind(id)
+            .bind(started.started_at)
+            .bind(started.as_of)
+            .bind(started.rows as i64)
+            .bind(started.instruments as i64)
+            .execute(conn)
+            .await?;
+            Ok(())
+        }
+        TrainingRunEvent::TrainingCompleted(done) => {
+            end(conn, id, "completed", done.completed_at, Some(done.version), None).await
+        }
+        TrainingRunEvent::TrainingFailed(failed) => {
+            let failure = format!("{}: {}", failed.reason, failed.detail);
+            end(conn, id, "failed", failed.failed_at, None, Some(failure)).await
+        }
+        TrainingRunEvent::TrainingCancelled(_) => end(conn, id, "cancelled", event.at(), None, None).await,
+    }
+}
+
+async fn request(
+    conn: &mut PgConnection,
+    id: Uuid,
+    event: &Recorded,
+    requested: &TrainingRequested,
+) -> Result<(), HandlerError> {
+    sqlx::query(
+        "insert into training_runs (id, model, reason, plan, state, requested_at, ordinal)
+         values ($1, $2, $3, $4, 'requested', $5, $6)
+         on conflict (id) do nothing",
+    )
+    .bind(id)
+    .bind(requested.model.as_str())
+    .bind(row::written(&requested.reason)?)
+    .bind(Json(&requested.plan))
+    .bind(event.at())
+    .bind(event.ordinal)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn end(
+    conn: &mut PgConnection,
+    id: Uuid,
+    state: &str,
+    at: DateTime<Utc>,
+    version: Option<u32>,
+    failure: Option<String>,
+) -> Result<(), HandlerError> {
+    sqlx::query(
+        "update training_runs set state = $2, ended_at = $3, version = $4, failure = $5 where id = $1",
+    )
+    .bind(id)
+    .bind(state)
+    .bind(at)
+    .bind(version.map(|version| version as i32))
+    .bind(failure)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+const SHOWN: &str =
+    "select id, model, reason, plan, state, requested_at, started_at, ended_at, as_of, rows, instruments,
+       version, failure, ordinal
+  from training_runs";
+
+fn shown(row: &PgRow) -> Result<TrainingRun, sqlx::Error> {
+    let plan: TrainingPlan = row::json(row, "plan")?;
+    Ok(TrainingRun {
+        id: row.try_get("id")?,
+        model: row::word(row, "model")?,
+        reason: row.try_get("reason")?,
+        state: row.try_get("state")?,
+        family: plan.family,
+        horizons: plan.horizons,
+        sentiment: plan.sentiment,
+        requested_at: row.try_get("requested_at")?,
+        started_at: row.try_get("started_at")?,
+        ended_at: row.try_get("ended_at")?,
+        as_of: row.try_get("as_of")?,
+        rows: row::count_or_none(row, "rows")?,
+        instruments: row::count_or_none(row, "instruments")?,
+        version: row::number_or_none(row, "version")?,
+        failure: row.try_get("failure")?,
+        progress: None,
+        ordinal: row.try_get("ordinal")?,
+    })
+}
+
+/// The runs, newest first; `cursor` is the ordinal of the last one seen.
+pub async fn list(
+    pool: &PgPool,
+    model: Option<&ModelName>,
+    cursor: Option<i64>,
+    limit: i64,
+) -> Result<List<TrainingRun>, StoreError> {
+    let select = format!(
+        "{SHOWN} where ordinal < $1 and ($2::text is null or model = $2) order by ordinal desc limit $3"
+    );
+    let rows = sqlx::query(&select)
+        .bind(cursor.unwrap_or(i64::MAX))
+        .bind(model.map(ModelName::as_str))
+        .bind(limit + 1)
+        .try_map(|row| shown(&row))
+        .fetch_all(pool)
+        .await?;
+    Ok(List::cut(rows, limit, |last| last.ordinal.to_string()))
+}
+
+/// One run.
+pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<TrainingRun>, StoreError> {
+    let select = format!("{SHOWN} where id = $1");
+    Ok(sqlx::query(&select).bind(id).try_map(|row| shown(&row)).fetch_optional(pool).await?)
+}
+
+/// The newest run of a model, whatever became of it, so that a schedule asks once.
+pub async fn last_of(pool: &PgPool, model: &ModelName) -> Result<Option<TrainingRun>, StoreError> {
+    Ok(list(pool, Some(model), None, 1).await?.items.pop())
+}
+
+/// The runs that have not ended, oldest first.
+pub async fn due(pool: &PgPool) -> Result<Vec<DueRun>, StoreError> {
+    let rows = sqlx::query(
+        "select id, model, plan, reason, state, requested_at, ordinal from training_runs
+          where state in ('requested', 'running') order by ordinal",
+    );
+    let due = |row: PgRow| {
+        let state: String = row.try_get("state")?;
+        Ok(DueRun {
+            id: row.try_get("id")?,
+            model: row::word(&row, "model")?,
+            plan: row::json(&row, "plan")?,
+            reason: row::word(&row, "reason")?,
+            running: state == "running",
+            requested_at: row.try_get("requested_at")?,
+            ordinal: row.try_get("ordinal")?,
+        })
+    };
+    Ok(rows.try_map(due).fetch_all(pool).await?)
+}

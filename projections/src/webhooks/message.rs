@@ -1,0 +1,186 @@
+//! What an event says to those outside.
+
+use almanac_domain::forecast_round::ForecastRoundEvent;
+use almanac_domain::ingestion::IngestionEvent;
+use almanac_domain::model::ModelEvent;
+use almanac_domain::prediction::{PredictionEvent, PredictionPublished, Role};
+use almanac_store::log::HandlerError;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::models::decider;
+
+/// One of the offered event types with what it says.
+pub(super) struct Message {
+    pub event_type: &'static str,
+    pub data: Value,
+}
+
+impl Message {
+    fn new(event_type: &'static str, data: Value) -> Self {
+        Self { event_type, data }
+    }
+}
+
+/// The body of a webhook message: what happened, when, under which id, and its data.
+pub fn body(event_type: &str, id: Uuid, at: DateTime<Utc>, data: Value) -> Value {
+    let fields = [
+        ("type", Value::from(event_type)),
+        ("timestamp", at.to_rfc3339_opts(SecondsFormat::Millis, true).into()),
+        ("id", id.to_string().into()),
+        ("data", data),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+pub(super) async fn of_prediction(
+    conn: &mut PgConnection,
+    id: Uuid,
+    happened: PredictionEvent,
+) -> Result<Option<Message>, HandlerError> {
+    match happened {
+        PredictionEvent::PredictionPublished(published) => match published.slot.role {
+            Role::Published => {
+                let data = published_data(conn, id, &published).await?;
+                sqlx::query(
+                    "insert into webhook_open_predictions (id, data) values ($1, $2)
+                     on conflict (id) do nothing",
+                )
+                .bind(id)
+                .bind(&data)
+                .execute(conn)
+                .await?;
+                Ok(Some(Message::new("prediction.published", data)))
+            }
+            Role::Trial { .. } => Ok(None),
+        },
+        PredictionEvent::PredictionScored(scored) => {
+            let Some(mut data) = close(conn, id).await? else { return Ok(None) };
+            if let Value::Object(data) = &mut data {
+                data.insert("realised".into(), json!(scored.realised));
+                data.insert("target_close".into(), json!(scored.close));
+                data.insert("score".into(), json!(scored.score));
+                data.insert("scored_at".into(), json!(scored.scored_at));
+            }
+            Ok(Some(Message::new("prediction.scored", data)))
+        }
+        PredictionEvent::PredictionVoided(_) => close(conn, id).await.map(|_| None),
+        PredictionEvent::PredictionAbstained(_) => Ok(None),
+    }
+}
+
+async fn published_data(
+    conn: &mut PgConnection,
+    id: Uuid,
+    published: &PredictionPublished,
+) -> Result<Value, HandlerError> {
+    let slot = &published.slot;
+    let known: Option<(String, String)> =
+        sqlx::query_as("select symbol, exchange from webhook_instruments where id = $1")
+            .bind(slot.instrument)
+            .fetch_optional(conn)
+            .await?;
+    let (symbol, exchange) = known.unzip();
+    Ok(json!({
+        "prediction": id,
+        "model": slot.model,
+        "version": slot.version,
+        "round": slot.round,
+        "instrument": { "id": slot.instrument, "symbol": symbol, "exchange": exchange },
+        "as_of": slot.as_of,
+        "horizon": slot.horizon,
+        "target": slot.target,
+        "target_closes_at": slot.target_closes_at,
+        "mode": slot.mode,
+        "dataset": slot.dataset,
+        "forecast": published.forecast,
+        "published_at": published.published_at,
+    }))
+}
+
+/// What was published under `id`, taken out of what is open. None for a prediction on trial.
+async fn close(conn: &mut PgConnection, id: Uuid) -> Result<Option<Value>, HandlerError> {
+    let data = sqlx::query_scalar("delete from webhook_open_predictions where id = $1 returning data");
+    Ok(data.bind(id).fetch_optional(conn).await?)
+}
+
+pub(super) fn of_round(id: Uuid, happened: ForecastRoundEvent) -> Option<Message> {
+    match happened {
+        ForecastRoundEvent::RoundOpened(_) => None,
+        ForecastRoundEvent::RoundCompleted(completed) => Some(Message::new(
+            "round.completed",
+            json!({
+                "round": id,
+                "model": completed.model,
+                "version": completed.version,
+                "session": completed.session,
+                "mode": completed.mode,
+                "published": completed.published,
+                "abstained": completed.abstained,
+                "completed_at": completed.completed_at,
+            }),
+        )),
+    }
+}
+
+/// An administrator's reason is text a person typed and stays inside.
+pub(super) fn of_model(model: &str, happened: ModelEvent) -> Option<Message> {
+    match happened {
+        ModelEvent::ModelVersionRegistered(registered) => Some(Message::new(
+            "model.registered",
+            json!({
+                "model": model,
+                "version": registered.version,
+                "family": registered.plan.family,
+                "horizons": registered.plan.horizons,
+                "mode": registered.mode,
+                "trained_through": registered.trained_through,
+                "dataset": registered.dataset,
+                "verdicts": registered.verdicts,
+                "registered_at": registered.registered_at,
+            }),
+        )),
+        ModelEvent::ModelVersionPromoted(promoted) => Some(Message::new(
+            "model.promoted",
+            json!({
+                "model": model,
+                "version": promoted.version,
+                "by": decider(&promoted.by),
+                "promoted_at": promoted.promoted_at,
+            }),
+        )),
+        ModelEvent::PromotionRolledBack(back) => Some(Message::new(
+            "model.rolled_back",
+            json!({
+                "model": model,
+                "from": back.from,
+                "to": back.to,
+                "by": decider(&back.by),
+                "rolled_back_at": back.rolled_back_at,
+            }),
+        )),
+        ModelEvent::ModelVersionRetired(_) | ModelEvent::ModelVersionQuarantined(_) => None,
+    }
+}
+
+pub(super) fn of_ingestion(id: Uuid, happened: IngestionEvent) -> Option<Message> {
+    match happened {
+        IngestionEvent::BarsIngested(bars) => Some(Message::new(
+            "bars.ingested",
+            json!({
+                "ingestion": id,
+                "source": bars.source,
+                "mode": bars.mode,
+                "first_session": bars.first_session,
+                "last_session": bars.last_session,
+                "rows": bars.rows,
+                "quarantined": bars.quarantined,
+                "instruments": bars.instruments,
+                "observed_at": bars.observed_at,
+            }),
+        )),
+        IngestionEvent::HeadlinesIngested(_) | IngestionEvent::IngestionFailed(_) => None,
+    }
+}
