@@ -1,0 +1,183 @@
+//! The Forecaster: publishes a round for the last session with bars, by the champion.
+//!
+//! 1. A round that was cut off is finished first, by the version that opened it.
+//! 2. The champion's artefact is opened (by its digest) and every listed instrument is forecast as of the session.
+//! 3. `OpenRound`, then one prediction or abstention for each slot in batches, then `CompleteRound`. Every id follows
+//!    from the slot, so that what was published before the cut counts as done.
+//! 4. In live mode a round is of the session that closed last or it is none: no prediction is made from old bars.
+
+mod publication;
+mod wisdom;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_domain::forecast_round::ForecastRound;
+use almanac_domain::ids;
+use almanac_domain::values::{Mode, Session};
+use almanac_projections::models::{self, Champion};
+use almanac_projections::predictions::{self, rounds};
+use almanac_projections::{ingestions, instruments};
+use almanac_store::log::{Until, wait_for};
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::parts::Parts;
+use crate::trade::{Progress, Trade, TradeError};
+use wisdom::Library;
+
+/// So many sessions back a round that was cut off is looked for.
+const LOOK_BACK: usize = 5;
+/// How long a pass waits to see its round in the tables.
+const SEEING: Duration = Duration::from_secs(5);
+
+/// Publishes rounds.
+pub struct Forecaster {
+    parts: Parts,
+    library: Library,
+    last: Mutex<Option<PredictReport>>,
+}
+
+impl Forecaster {
+    /// A forecaster that has opened no artefact yet.
+    pub fn new(parts: &Parts) -> Self {
+        Self { parts: parts.clone(), library: Library::default(), last: Mutex::new(None) }
+    }
+}
+
+#[async_trait]
+impl Trade for Forecaster {
+    fn name(&self) -> &'static str {
+        "forecaster"
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &[ingestions::NAME, instruments::NAME, models::NAME, predictions::NAME]
+    }
+
+    async fn pass(&self) -> Result<Progress, TradeError> {
+        match due(&self.parts).await? {
+            Due::Round { session, champion } => {
+                let report = publication::publish(&self.parts, &self.library, session, &champion).await?;
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+                Ok(Progress::More)
+            }
+            Due::NoBars | Due::NoChampion | Due::Stale { .. } | Due::Done { .. } => Ok(Progress::Idle),
+        }
+    }
+
+    fn observe(&self) -> Value {
+        json!({ "last_round": *self.last.lock().unwrap_or_else(PoisonError::into_inner) })
+    }
+}
+
+/// What there is to publish.
+enum Due {
+    Round { session: Session, champion: Box<Champion> },
+    NoBars,
+    NoChampion,
+    /// The last session has closed and its bars have not come.
+    Stale { session: Session, expected: Session },
+    Done { session: Session },
+}
+
+async fn due(parts: &Parts) -> Result<Due, TradeError> {
+    let (pool, settings) = (parts.database.pool(), &parts.settings);
+    let Some(last) = ingestions::last_bars_session(pool, settings.mode).await? else { return Ok(Due::NoBars) };
+    let calendar = parts.calendar();
+    let mut session = last;
+    for _ in 0..LOOK_BACK {
+        session = calendar.at_or_before(session - TimeDelta::days(1));
+        if let ForecastRound::Open { .. } = round(parts, session).await?
+            && let Some(opened) = rounds::of_session(pool, &settings.model, session).await?
+            && let Some(champion) = models::champion(pool, &settings.model, opened.ordinal).await?
+        {
+            return Ok(Due::Round { session, champion: Box::new(champion) });
+        }
+    }
+    // Who opened it finishes it, also when another version was promoted meanwhile.
+    let as_of = match round(parts, last).await? {
+        ForecastRound::Complete => return Ok(Due::Done { session: last }),
+        ForecastRound::Absent => i64::MAX,
+        ForecastRound::Open { .. } => {
+            let opened = rounds::of_session(pool, &settings.model, last).await?;
+            opened.map_or(i64::MAX, |round| round.ordinal)
+        }
+    };
+    let Some(champion) = models::champion(pool, &settings.model, as_of).await? else { return Ok(Due::NoChampion) };
+    let expected = calendar.last_closed(parts.clock.now());
+    if settings.mode == Mode::Live && last < expected {
+        return Ok(Due::Stale { session: last, expected });
+    }
+    Ok(Due::Round { session: last, champion: Box::new(champion) })
+}
+
+async fn round(parts: &Parts, session: Session) -> Result<ForecastRound, TradeError> {
+    let id = ids::forecast_round(&parts.settings.model, session);
+    Ok(parts.bus.load::<ForecastRound>(&id.to_string()).await?)
+}
+
+/// What a round has become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PredictReport {
+    /// The round.
+    pub round: Uuid,
+    /// Its session.
+    pub session: Session,
+    /// The version that published.
+    pub version: u32,
+    /// Predictions published.
+    pub published: u64,
+    /// Predictions abstained from.
+    pub abstained: u64,
+}
+
+/// Why nothing was predicted on the command line.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictNowError {
+    /// There are no bars.
+    #[error("there are no bars to predict from: ingest some first")]
+    NoBars,
+    /// There is no champion.
+    #[error("no version of `{0}` is champion: train one first")]
+    NoChampion(String),
+    /// The bars are old.
+    #[error("the last bars are of {session}, but {expected} has closed: nothing is predicted from old bars")]
+    Stale {
+        /// The session of the last bars.
+        session: Session,
+        /// The session that closed last.
+        expected: Session,
+    },
+    /// It was published before.
+    #[error("the round of {0} is published already; nothing published is ever changed")]
+    Done(Session),
+    /// Ours.
+    #[error(transparent)]
+    Trade(#[from] TradeError),
+}
+
+/// Publishes the round that is due, as the actor would. The tables must be level with the log.
+///
+/// # Errors
+/// When there is nothing to publish, and why.
+pub async fn predict_now(parts: &Parts) -> Result<PredictReport, PredictNowError> {
+    match due(parts).await? {
+        Due::Round { session, champion } => {
+            Ok(publication::publish(parts, &Library::default(), session, &champion).await?)
+        }
+        Due::NoBars => Err(PredictNowError::NoBars),
+        Due::NoChampion => Err(PredictNowError::NoChampion(parts.settings.model.to_string())),
+        Due::Stale { session, expected } => Err(PredictNowError::Stale { session, expected }),
+        Due::Done { session } => Err(PredictNowError::Done(session)),
+    }
+}
+
+/// Waits until the tables show an event.
+async fn see(parts: &Parts, event: &almanac_store::log::EventKey) -> Result<(), TradeError> {
+    wait_for(&parts.database, Until::Event(event), predictions::NAME, SEEING).await?;
+    Ok(())
+}

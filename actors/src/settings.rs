@@ -1,0 +1,206 @@
+//! What the actors are told: plain values with defaults. Reading them from files and the environment is the
+//! business of the edge.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use almanac_domain::training_run::TrainingPlan;
+use almanac_domain::values::{Exchange, Horizon, Mode, ModelName, Session, Symbol};
+use almanac_ml::simulator;
+use chrono::TimeDelta;
+
+use crate::dispatcher::WebhookSettings;
+use crate::notifier::MailSettings;
+
+/// Everything the actors of one service are told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Real or simulated prices, by which clock. It stands in every event.
+    pub mode: Mode,
+    /// The exchange whose sessions are followed.
+    pub exchange: Exchange,
+    /// The model whose champion publishes.
+    pub model: ModelName,
+    /// Where prices and headlines come from.
+    pub sources: Vec<SourceSettings>,
+    /// What is trained, and when.
+    pub training: TrainingSettings,
+    /// A prediction is voided after this many sessions without a bar at or after its target.
+    pub void_after: u32,
+    /// How long after the close of a session its bars are asked for.
+    pub settle: TimeDelta,
+    /// How the actors are watched.
+    pub supervision: Supervision,
+    /// How mails leave.
+    pub mail: MailSettings,
+    /// How webhooks leave.
+    pub webhooks: WebhookSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Live,
+            exchange: parsed("XNYS"),
+            model: parsed("us-daily"),
+            sources: Vec::new(),
+            training: TrainingSettings::default(),
+            void_after: 10,
+            settle: TimeDelta::zero(),
+            supervision: Supervision::default(),
+            mail: MailSettings::default(),
+            webhooks: WebhookSettings::default(),
+        }
+    }
+}
+
+/// One source of market data.
+#[derive(Debug, Clone)]
+pub enum SourceSettings {
+    /// A folder, or one file, of CSV and Parquet; what is there is taken as soon as it is there.
+    Folder(PathBuf),
+    /// The same files, given out session by session as the clock passes them.
+    Replay(PathBuf),
+    /// CSV from a web service.
+    Http(HttpSettings),
+    /// The market simulator.
+    Simulator(simulator::Settings),
+}
+
+/// How a web service is asked for bars.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// The address, with `{symbol}` and, where the service knows them, `{from}` and `{to}` (`YYYY-MM-DD`).
+    pub template: String,
+    /// The symbols to ask for.
+    pub symbols: Vec<Symbol>,
+    /// The first session wanted when nothing is known yet.
+    pub from: Session,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one answer may take from beginning to end.
+    pub timeout: Duration,
+    /// The longest answer read, in bytes.
+    pub most_bytes: usize,
+    /// How long all waiting for `Retry-After` and back-off may take in one round of requests.
+    pub waiting_budget: Duration,
+    /// After this many failures in a row the source is left alone for [`HttpSettings::breaker_pause`].
+    pub breaker_after: u32,
+    /// How long a source that failed again and again is left alone.
+    pub breaker_pause: TimeDelta,
+}
+
+impl HttpSettings {
+    /// Asks `template` for `symbols`, with limits that suit a public service.
+    pub fn new(template: impl Into<String>, symbols: Vec<Symbol>, from: Session) -> Self {
+        Self {
+            template: template.into(),
+            symbols,
+            from,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(20),
+            most_bytes: 32 << 20,
+            waiting_budget: Duration::from_secs(60),
+            breaker_after: 5,
+            breaker_pause: TimeDelta::minutes(15),
+        }
+    }
+}
+
+/// What is trained, and when.
+#[derive(Debug, Clone)]
+pub struct TrainingSettings {
+    /// The family of models, such as `ridge`.
+    pub family: String,
+    /// The horizons a version covers.
+    pub horizons: Vec<Horizon>,
+    /// Whether the daily sentiment is a feature.
+    pub sentiment: bool,
+    /// The seed of everything that is drawn.
+    pub seed: u64,
+    /// A new version is trained after this many sessions.
+    pub retrain_every: u32,
+    /// Whether a new version that passes its checks and is not worse than the champion is promoted without a person.
+    pub auto_promote: bool,
+    /// No version is asked for before there are this many sessions of data.
+    pub least_sessions: usize,
+    /// After this time another trainer takes over from one that was killed.
+    pub lease: Duration,
+}
+
+impl Default for TrainingSettings {
+    fn default() -> Self {
+        Self {
+            family: "ridge".to_owned(),
+            horizons: [1, 5].into_iter().filter_map(|sessions| Horizon::new(sessions).ok()).collect(),
+            sentiment: false,
+            seed: 1,
+            retrain_every: 21,
+            auto_promote: false,
+            least_sessions: 504,
+            lease: Duration::from_secs(60),
+        }
+    }
+}
+
+impl TrainingSettings {
+    /// The plan of a run that nobody asked for in other words.
+    pub fn plan(&self) -> TrainingPlan {
+        TrainingPlan {
+            family: self.family.clone(),
+            horizons: self.horizons.clone(),
+            sentiment: self.sentiment,
+            seed: self.seed,
+        }
+    }
+}
+
+/// How the actors are watched.
+#[derive(Debug, Clone)]
+pub struct Supervision {
+    /// Everyone looks for something due at least this often.
+    pub poll: Duration,
+    /// A pass that takes longer hangs.
+    pub patience: Duration,
+    /// The pause after the first failure; each further one doubles it.
+    pub first_pause: Duration,
+    /// The longest pause after a failure.
+    pub longest_pause: Duration,
+    /// An actor that fails more often than this within [`Supervision::within`] is given up.
+    pub budget: usize,
+    /// The time in which failures are counted.
+    pub within: Duration,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(1),
+            patience: Duration::from_secs(300),
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(30),
+            budget: 8,
+            within: Duration::from_secs(600),
+        }
+    }
+}
+
+/// For the literals above, which a test parses.
+#[allow(clippy::expect_used, reason = "the literals are tested below")]
+fn parsed<V: std::str::FromStr<Err: std::fmt::Debug>>(literal: &str) -> V {
+    literal.parse().expect("a valid literal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_follow_new_york_at_one_and_five_sessions() {
+        let settings = Settings::default();
+        assert_eq!(settings.exchange.as_str(), "XNYS");
+        assert_eq!(settings.model.as_str(), "us-daily");
+        let horizons: Vec<u32> = settings.training.horizons.iter().map(|h| h.sessions()).collect();
+        assert_eq!(horizons, [1, 5]);
+    }
+}

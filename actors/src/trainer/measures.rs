@@ -1,0 +1,77 @@
+//! What of an evaluation is shown first, as the values of events.
+
+use almanac_domain::model::EvaluationMeasure;
+use almanac_domain::values::{Horizon, Measure};
+use almanac_ml::Trained;
+use almanac_ml::evaluation::{HorizonEvaluation, Method, Scores};
+
+/// The prefix of a remark of the leak sentinel that is no failure, but forbids promotion without a person.
+pub(super) const SUSPICION: &str = "suspicion: ";
+
+/// A measure's name and where it stands.
+type Shown = (&'static str, fn(&Scores) -> Option<f64>);
+
+const SHOWN: [Shown; 11] = [
+    ("rmse_return", |scores| Some(scores.point.rmse_return)),
+    ("mae_return", |scores| Some(scores.point.mae_return)),
+    ("hit_rate", |scores| scores.point.hit_rate),
+    ("r2_vs_zero_pct", |scores| Some(scores.point.r2_vs_zero_pct)),
+    ("information_coefficient", |scores| scores.point.ic.as_ref().map(|ic| ic.mean)),
+    ("coverage_80", |scores| interval(scores, 0.80).map(|(coverage, _)| coverage)),
+    ("coverage_95", |scores| interval(scores, 0.95).map(|(coverage, _)| coverage)),
+    ("interval_score_80", |scores| interval(scores, 0.80).map(|(_, score)| score)),
+    ("interval_score_95", |scores| interval(scores, 0.95).map(|(_, score)| score)),
+    ("pinball", |scores| scores.distribution.as_ref().map(|distribution| distribution.pinball)),
+    ("brier", |scores| scores.distribution.as_ref().map(|distribution| distribution.brier)),
+];
+
+/// Coverage and score of the intervals as they are published.
+fn interval(scores: &Scores, level: f64) -> Option<(f64, f64)> {
+    let wanted = |interval: &&almanac_ml::evaluation::IntervalMetrics| {
+        interval.method == Method::Published && (interval.level - level).abs() < 1e-9
+    };
+    scores.intervals.iter().find(wanted).map(|interval| (interval.coverage, interval.interval_score))
+}
+
+/// The measures of every horizon, beside those of the baselines.
+pub(super) fn shown(trained: &Trained) -> Vec<EvaluationMeasure> {
+    trained.evaluation.horizons.iter().flat_map(of_horizon).collect()
+}
+
+fn of_horizon(evaluation: &HorizonEvaluation) -> Vec<EvaluationMeasure> {
+    let Ok(horizon) = Horizon::new(evaluation.horizon as u32) else { return vec![] };
+    let measure = |value: Option<f64>| value.and_then(|value| Measure::from_f64(value).ok());
+    SHOWN
+        .iter()
+        .map(|(name, of)| EvaluationMeasure {
+            horizon,
+            measure: (*name).to_owned(),
+            value: measure(of(&evaluation.model)),
+            zero: measure(of(&evaluation.zero)),
+            drift: measure(of(&evaluation.drift)),
+        })
+        .collect()
+}
+
+/// One verdict for each horizon, in words.
+pub(super) fn verdicts(trained: &Trained) -> Vec<String> {
+    let words = |evaluation: &HorizonEvaluation| {
+        format!("{} {}", evaluation.against_zero.words, evaluation.against_drift.words)
+    };
+    trained.evaluation.horizons.iter().map(words).collect()
+}
+
+/// The checks that held, each kind once, and what looked too good to be true.
+pub(super) fn leak_checks(trained: &Trained) -> Vec<String> {
+    let report = &trained.leak_report;
+    let mut names: Vec<String> = Vec::new();
+    for check in report.checks.iter().filter(|check| check.failure.is_none()) {
+        let name = serde_json::to_value(check.kind).ok();
+        let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("unnamed").to_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.extend(report.suspicions.iter().map(|suspicion| format!("{SUSPICION}{suspicion}")));
+    names
+}

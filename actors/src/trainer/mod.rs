@@ -1,0 +1,343 @@
+//! The Trainer: turns requests for training into registered versions.
+//!
+//! 1. It asks for a run itself when there is enough data and no version, and again every so many sessions.
+//! 2. For the oldest run that has not ended it takes a lease in the database, says on which data it starts, and
+//!    trains on a blocking thread (`job.rs`): one training at a time, and one trainer among all processes.
+//! 3. While that goes on, passes look after it: they prolong the lease, and break it off when the run was cancelled.
+//! 4. The objects are written first, then the version is registered and the run completed (`registration.rs`). Cut off
+//!    anywhere, the run is still due, and what was registered is found by the run's id.
+//! 5. The gate (`gate.rs`) promotes what may be promoted without a person.
+
+mod gate;
+mod job;
+mod measures;
+mod registration;
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_domain::ids;
+use almanac_domain::training_run::{
+    TrainingFailed, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun, TrainingRunCommand,
+    TrainingRunRefusal,
+};
+use almanac_domain::values::Session;
+use almanac_projections::{ingestions, instruments, models, training_runs};
+use almanac_store::log::{CommandError, EventKey, Issued, Until, wait_for};
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::parts::Parts;
+use crate::trade::{Progress, Trade, TradeError};
+use job::{Ended, Job, TakenUp};
+
+/// How long a pass waits to see in the tables what it has written.
+const SEEING: Duration = Duration::from_secs(5);
+
+/// How soon a trainer looks again whether the one at work has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Trains.
+pub struct Trainer {
+    parts: Parts,
+    job: tokio::sync::Mutex<Option<Job>>,
+    /// What is shown; kept apart because a pass holds the job.
+    shown: Mutex<Option<Shown>>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Shown {
+    run: Uuid,
+    progress: f64,
+}
+
+impl Trainer {
+    /// A trainer with nothing to do yet.
+    pub fn new(parts: &Parts) -> Self {
+        Self { parts: parts.clone(), job: tokio::sync::Mutex::new(None), shown: Mutex::new(None) }
+    }
+
+    fn show(&self, shown: Option<Shown>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+}
+
+#[async_trait]
+impl Trade for Trainer {
+    fn name(&self) -> &'static str {
+        "trainer"
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &[ingestions::NAME, instruments::NAME, models::NAME, training_runs::NAME]
+    }
+
+    async fn pass(&self) -> Result<Progress, TradeError> {
+        let mut under_way = self.job.lock().await;
+        if let Some(job) = &mut *under_way {
+            let ended = job.look_after(&self.parts).await?;
+            self.show(Some(Shown { run: job.run(), progress: job.share_done() }));
+            let Some(ended) = ended else { return Ok(Progress::More) };
+            let job = under_way.take();
+            self.show(None);
+            if let Some(job) = job {
+                let last = settle(&self.parts, &job, ended).await?;
+                job.release(&self.parts).await?;
+                see(&self.parts, last.as_ref()).await?;
+            }
+            return Ok(Progress::More);
+        }
+        if gate::decide(&self.parts).await? {
+            return Ok(Progress::More);
+        }
+        match Job::take_up(&self.parts).await? {
+            TakenUp::Begun(job) => {
+                self.show(Some(Shown { run: job.run(), progress: 0.0 }));
+                *under_way = Some(*job);
+                return Ok(Progress::More);
+            }
+            TakenUp::Completed(event) => {
+                see(&self.parts, event.as_ref()).await?;
+                return Ok(Progress::More);
+            }
+            // It is due all the same, and ours as soon as the other one has died or ended.
+            TakenUp::Elsewhere => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                return Ok(Progress::More);
+            }
+            TakenUp::Nothing => {}
+        }
+        match request_due(&self.parts).await? {
+            Some(event) => {
+                see(&self.parts, Some(&event)).await?;
+                Ok(Progress::More)
+            }
+            None => Ok(Progress::Idle),
+        }
+    }
+
+    fn observe(&self) -> Value {
+        json!({ "training": *self.shown.lock().unwrap_or_else(PoisonError::into_inner) })
+    }
+}
+
+/// Writes down how a training has ended.
+async fn settle(parts: &Parts, job: &Job, ended: Ended) -> Result<Option<EventKey>, TradeError> {
+    match ended {
+        Ended::Trained(trained) => registration::register(parts, job, *trained).await.map(|done| done.last),
+        Ended::Failed { reason, detail } => fail(parts, job.run(), &reason, detail).await,
+        Ended::BrokenOff => Ok(None),
+    }
+}
+
+async fn fail(parts: &Parts, run: Uuid, reason: &str, detail: String) -> Result<Option<EventKey>, TradeError> {
+    tracing::warn!(%run, reason, detail, "a training failed");
+    let failed = TrainingFailed { reason: reason.to_owned(), detail, failed_at: parts.clock.now() };
+    command(parts, run, "fail", TrainingRunCommand::FailTraining(failed)).await
+}
+
+/// A command on a run, whose id follows from the run; that the run has ended already is as good.
+async fn command(
+    parts: &Parts,
+    run: Uuid,
+    what: &str,
+    command: TrainingRunCommand,
+) -> Result<Option<EventKey>, TradeError> {
+    let issued = Issued::new(ids::reaction("trainer", &format!("{what} {run}"))).correlated(run);
+    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &issued).await {
+        Ok(committed) => Ok(committed.last().cloned()),
+        Err(CommandError::Refused(TrainingRunRefusal::Ended)) => Ok(None),
+        Err(CommandError::Broken(error)) => Err(error.into()),
+        Err(error) => Err(TradeError::broken("could not write down a training")(error)),
+    }
+}
+
+/// Waits until the tables show an event.
+async fn see(parts: &Parts, event: Option<&EventKey>) -> Result<(), TradeError> {
+    let Some(event) = event else { return Ok(()) };
+    for subscription in [training_runs::NAME, models::NAME] {
+        wait_for(&parts.database, Until::Event(event), subscription, SEEING).await?;
+    }
+    Ok(())
+}
+
+/// Asks for a run when one is due by the data: the first, or one after so many sessions since the last.
+async fn request_due(parts: &Parts) -> Result<Option<EventKey>, TradeError> {
+    let (pool, settings) = (parts.database.pool(), &parts.settings);
+    let Some(last) = ingestions::last_bars_session(pool, settings.mode).await? else { return Ok(None) };
+    let reason = match training_runs::last_of(pool, &settings.model).await? {
+        Some(run) => {
+            let open = run.ended_at.is_none();
+            let since = run.as_of.unwrap_or_else(|| run.requested_at.date_naive());
+            let sessions = sessions_after(parts, since, last);
+            if open || sessions < settings.training.retrain_every as usize {
+                return Ok(None);
+            }
+            TrainingReason::Schedule
+        }
+        None => {
+            let batches = ingestions::bar_batches(pool, settings.mode, i64::MAX).await?;
+            let first = batches.iter().map(|batch| batch.first_session).min().unwrap_or(last);
+            if parts.calendar().sessions(first, last).count() < settings.training.least_sessions {
+                return Ok(None);
+            }
+            TrainingReason::FirstVersion
+        }
+    };
+    let run = ids::reaction("training run", &format!("{} {last}", settings.model));
+    let plan = settings.training.plan();
+    request(parts, run, reason, plan).await
+}
+
+async fn request(
+    parts: &Parts,
+    run: Uuid,
+    reason: TrainingReason,
+    plan: TrainingPlan,
+) -> Result<Option<EventKey>, TradeError> {
+    let model = parts.settings.model.clone();
+    let request = TrainingRequested { model, reason, plan, requested_by: None };
+    let issued = Issued::new(run);
+    let command = TrainingRunCommand::RequestTraining(request);
+    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &issued).await {
+        Ok(committed) => Ok(committed.last().cloned()),
+        Err(CommandError::Refused(TrainingRunRefusal::AlreadyRequested)) => Ok(None),
+        Err(CommandError::Broken(error)) => Err(error.into()),
+        Err(error) => Err(TradeError::broken("could not ask for a training")(error)),
+    }
+}
+
+fn sessions_after(parts: &Parts, since: Session, last: Session) -> usize {
+    parts.calendar().sessions(since + TimeDelta::days(1), last).count()
+}
+
+/// What a training on the command line has made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrainReport {
+    /// The run.
+    pub run: Uuid,
+    /// The number of the version.
+    pub version: u32,
+    /// Whether the gate made it champion.
+    pub promoted: bool,
+    /// The last session of its data.
+    pub as_of: Session,
+    /// Bars in its data.
+    pub rows: u64,
+    /// Instruments in its data.
+    pub instruments: u64,
+    /// Whether it is better than its baselines, in words, for each horizon in order.
+    pub verdicts: Vec<String>,
+    /// SHA-256 of the artefact.
+    pub artefact: String,
+}
+
+/// Why a training on the command line made nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainNowError {
+    /// There are no bars.
+    #[error("there are no bars to learn from: ingest some first")]
+    NoBars,
+    /// Another process is training.
+    #[error("another process is training: try again when it has ended")]
+    Busy,
+    /// It was tried and failed; the reason is recorded.
+    #[error("{detail}")]
+    Failed {
+        /// A stable word.
+        reason: String,
+        /// A sentence.
+        detail: String,
+    },
+    /// Ours.
+    #[error(transparent)]
+    Trade(#[from] TradeError),
+}
+
+/// Trains a version now, as the actor would, and lets the gate decide. The tables must be level with the log, and kept
+/// so while it runs.
+///
+/// # Errors
+/// When there is nothing to learn from, the training fails, or another process is at it.
+pub async fn train_now(
+    parts: &Parts,
+    plan: TrainingPlan,
+    progress: &mut (dyn FnMut(almanac_ml::Progress) + Send),
+) -> Result<TrainReport, TrainNowError> {
+    if parts.market.view().await?.last_session().is_none() {
+        return Err(TrainNowError::NoBars);
+    }
+    let run = parts.entropy.uuid_v7(parts.clock.now());
+    let event = request(parts, run, TrainingReason::Manual, plan.clone()).await?;
+    see(parts, event.as_ref()).await?;
+    let TakenUp::Begun(mut job) = Job::begin(parts, run, plan).await? else { return Err(TrainNowError::Busy) };
+    let mut told = None;
+    let ended = loop {
+        let ended = job.look_after(parts).await?;
+        let now = job.progress();
+        if now != told {
+            told = now;
+            now.into_iter().for_each(&mut *progress);
+        }
+        if let Some(ended) = ended {
+            break ended;
+        }
+    };
+    let outcome = match ended {
+        Ended::Trained(trained) => {
+            let verdicts = measures::verdicts(&trained);
+            let done = registration::register(parts, &job, *trained).await?;
+            see(parts, done.last.as_ref()).await?;
+            let promoted = gate::decide(parts).await?;
+            Ok(TrainReport {
+                run,
+                version: done.version,
+                promoted,
+                as_of: job.as_of(),
+                rows: job.rows(),
+                instruments: job.instruments(),
+                verdicts,
+                artefact: done.artefact,
+            })
+        }
+        Ended::Failed { reason, detail } => {
+            fail(parts, run, &reason, detail.clone()).await?;
+            Err(TrainNowError::Failed { reason, detail })
+        }
+        Ended::BrokenOff => {
+            Err(TrainNowError::Failed { reason: "cancelled".into(), detail: "the training was cancelled".into() })
+        }
+    };
+    job.release(parts).await?;
+    outcome
+}
+
+/// Shared by a training and those who watch it.
+#[derive(Default)]
+struct Watch {
+    progress: Mutex<Option<almanac_ml::Progress>>,
+    stop: std::sync::atomic::AtomicBool,
+}
+
+impl Watch {
+    fn tell(&self, progress: almanac_ml::Progress) -> ControlFlow<()> {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        if self.stop.load(std::sync::atomic::Ordering::SeqCst) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn now(&self) -> Option<almanac_ml::Progress> {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(self: &Arc<Self>) {
+        self.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
