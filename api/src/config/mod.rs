@@ -1,0 +1,193 @@
+//! What the service is told, in layers: defaults, then a TOML file, then the environment, then flags.
+//!
+//! [`settings`] lists every key with its default; a key that is not in the list is refused by name, wherever it
+//! comes from. [`Config`] is the typed result. To add a setting, add a line to the list and a field here.
+
+mod layers;
+mod settings;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use almanac_actors::dispatcher::Reach;
+use almanac_actors::notifier::{self, SmtpUrl, mailable};
+use almanac_actors::settings::HttpSettings;
+use almanac_actors::supervisor::Role;
+use almanac_domain::values::{Exchange, Mode, ModelName, Session, Symbol};
+use almanac_ml::simulator;
+use url::Url;
+
+pub use layers::{ConfigError, Effective, Flags, Origin};
+
+/// Everything the service is told. [`Config::load`] reads it; tests and the demo change its fields.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything lies that the service keeps on this machine.
+    pub data_dir: PathBuf,
+    /// `HOST:PORT` to listen on; port 0 takes any free one.
+    pub listen: String,
+    /// The database; without one the service runs its own.
+    pub database_url: Option<String>,
+    /// Which work this process does.
+    pub roles: Vec<Role>,
+    /// The mode of the data and the clock.
+    pub mode: Mode,
+    /// The exchange whose sessions are followed.
+    pub exchange: Exchange,
+    /// The model whose champion publishes.
+    pub model: ModelName,
+    /// The address under which people reach the service; the one it listens on unless said otherwise.
+    pub public_url: Option<Url>,
+    /// Who becomes the first administrator.
+    pub admin_email: String,
+    /// A new version is trained after this many sessions.
+    pub retrain_every: u32,
+    /// Whether a version that is not worse than the champion is promoted without a person.
+    pub auto_promote: bool,
+    /// Where objects lie.
+    pub objects: Objects,
+    /// Where prices and headlines come from.
+    pub sources: Sources,
+    /// The mail server; without one mails go to a folder.
+    pub smtp_url: Option<SmtpUrl>,
+    /// Who the mails are from.
+    pub smtp_from: String,
+    /// Which addresses webhooks may be delivered to.
+    pub webhooks: Reach,
+    /// Whether this is the demo; the command line says so, never a setting.
+    pub demo: bool,
+}
+
+/// Where objects lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Objects {
+    /// `file:`, `s3:`, `gs:` or `az:`; the folder `objects` below the data unless said otherwise.
+    pub url: Option<String>,
+    /// What the store is told beside its address, as `object_store` names it.
+    pub options: Vec<(String, String)>,
+}
+
+/// Where prices and headlines come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A folder or file of CSV and Parquet.
+    pub folder: Option<PathBuf>,
+    /// The same, given out session by session as the clock passes them; the command line says so.
+    pub replay: Option<PathBuf>,
+    /// A web service that gives CSV.
+    pub http: Option<HttpSettings>,
+    /// The market simulator; the command line says so.
+    pub simulator: Option<simulator::Settings>,
+}
+
+impl Config {
+    /// Reads the file (the one named, or `almanac.toml` in the data folder), the environment and the flags.
+    ///
+    /// # Errors
+    /// Names the key, where it stands, and what is wrong with it.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Effective), ConfigError> {
+        let effective = layers::read(flags, environment)?;
+        let config = Self::from_effective(&effective)?;
+        Ok((config, effective))
+    }
+
+    /// The defaults for a data folder, without a file, the environment or flags.
+    ///
+    /// # Errors
+    /// Never, as a test shows.
+    pub fn in_folder(data_dir: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let mut config = Self::from_effective(&layers::defaults())?;
+        config.data_dir = data_dir.into();
+        Ok(config)
+    }
+
+    fn from_effective(from: &Effective) -> Result<Self, ConfigError> {
+        Ok(Self {
+            data_dir: from.required("data_dir")?,
+            listen: from.checked("listen", |text: &String| listens(text))?.unwrap_or_default(),
+            database_url: from.optional("database_url")?,
+            roles: from.parsed("roles", |text| list(text, role))?.unwrap_or_default(),
+            mode: from.parsed("mode", mode)?.unwrap_or(Mode::Live),
+            exchange: from.required("exchange")?,
+            model: from.required("model")?,
+            public_url: from.optional("public_url")?,
+            admin_email: from
+                .parsed("admin_email", |text| mailable(text).map(|_| text.to_owned()).map_err(|e| e.to_string()))?
+                .unwrap_or_default(),
+            retrain_every: from.required("retrain_every")?,
+            auto_promote: from.required("auto_promote")?,
+            objects: Objects {
+                url: from.optional("objects.url")?,
+                options: [
+                    ("aws_endpoint", "objects.endpoint"),
+                    ("aws_region", "objects.region"),
+                    ("aws_access_key_id", "objects.access_key_id"),
+                    ("aws_secret_access_key", "objects.secret_access_key"),
+                ]
+                .into_iter()
+                .filter_map(|(option, key)| Some((option.to_owned(), from.text(key)?.to_owned())))
+                .collect(),
+            },
+            sources: Sources {
+                folder: from.optional("sources.folder")?,
+                replay: None,
+                http: http_source(from)?,
+                simulator: None,
+            },
+            smtp_url: from.optional("smtp.url")?,
+            smtp_from: from
+                .parsed("smtp.from", |text| {
+                    notifier::sender(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+                })?
+                .unwrap_or_default(),
+            webhooks: if from.required("webhooks.allow_private")? { Reach::Anywhere } else { Reach::PublicHttps },
+            demo: false,
+        })
+    }
+}
+
+fn http_source(from: &Effective) -> Result<Option<HttpSettings>, ConfigError> {
+    let template = from.parsed("sources.http_template", |text| {
+        if text.contains("{symbol}") { Ok(text.to_owned()) } else { Err("there is no `{symbol}` in it".to_owned()) }
+    })?;
+    let symbols: Vec<Symbol> = from.parsed("sources.http_symbols", |text| list(text, parsed))?.unwrap_or_default();
+    let first: Session = from.required("sources.http_from")?;
+    Ok(template.map(|template| HttpSettings::new(template, symbols, first)))
+}
+
+fn listens(text: &str) -> Result<(), String> {
+    let port = text.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    match port.map(str::parse::<u16>) {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(_)) | None => Err("this is not HOST:PORT".to_owned()),
+    }
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    match text {
+        "api" => Ok(Role::Api),
+        "worker" => Ok(Role::Worker),
+        _ => Err(format!("`{text}` is neither `api` nor `worker`")),
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    [Mode::Live, Mode::Replayed, Mode::Simulated]
+        .into_iter()
+        .find(|mode| mode.as_str() == text)
+        .ok_or_else(|| "it is `live`, `replayed` or `simulated`".to_owned())
+}
+
+fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn list<T>(text: &str, item: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(item).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! What the service and every one-off command stand on: the database, object storage, and what the actors are told.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use almanac_actors::dispatcher::WebhookSettings;
+use almanac_actors::notifier::{self, LinkSecret, MailSettings, MailTransport};
+use almanac_actors::settings::{Settings, SourceSettings, TrainingSettings};
+use almanac_actors::Parts;
+use almanac_actors::supervisor::NotIdle;
+use almanac_domain::clock::Clock;
+use almanac_store::clock::Entropy;
+use almanac_store::objects::{ObjectError, Objects};
+use almanac_store::postgres::{PostgresError, PostgresServer};
+use almanac_store::{Database, StoreError, postgres};
+use url::Url;
+
+use crate::config::Config;
+use crate::problem::Problem;
+
+/// Why the service could not be started, or a command not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The private database server does not run. The message says what to do.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// The database does not do what was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Object storage does not do what was asked.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// Somebody else listens there.
+    #[error("{listen} cannot be listened on: {source}")]
+    Listen {
+        /// The address.
+        listen: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file of the data folder cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A setting cannot be used.
+    #[error("`{key}` cannot be used: {reason}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The actors do not come to rest.
+    #[error(transparent)]
+    NotIdle(#[from] NotIdle),
+    /// Something asked of the service itself failed.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+}
+
+/// The database and object storage of one service.
+pub struct Foundation {
+    /// The database.
+    pub database: Database,
+    /// Object storage.
+    pub objects: Objects,
+    postgres: Option<PostgresServer>,
+}
+
+impl Foundation {
+    /// Starts the private database server unless another database is named, connects, migrates, and opens the objects.
+    ///
+    /// # Errors
+    /// Says in one line what is missing and what to do.
+    pub async fn lay(config: &Config) -> Result<Self, StartError> {
+        // Everything that speaks TLS shares one provider; a second call finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        fs::create_dir_all(&config.data_dir).map_err(file(&config.data_dir))?;
+        let (url, postgres) = match &config.database_url {
+            Some(url) => (url.clone(), None),
+            None => {
+                let server = PostgresServer::start(&config.data_dir, postgres::Settings::durable()).await?;
+                (server.url().to_owned(), Some(server))
+            }
+        };
+        let database = Database::open(&url).await?;
+        database.migrate().await?;
+        let objects = match &config.objects.url {
+            Some(url) => Objects::open(url, config.objects.options.iter().cloned())?,
+            None => Objects::in_folder(&config.data_dir.join("objects"))?,
+        };
+        Ok(Self { database, objects, postgres })
+    }
+
+    /// Joins it with a clock and the settings to what actors and handlers are built from.
+    ///
+    /// # Errors
+    /// When a setting of the mails cannot be used.
+    pub fn parts(
+        &self,
+        config: &Config,
+        public_url: &Url,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+    ) -> Result<Parts, StartError> {
+        let secret = link_secret(&config.data_dir, &entropy)?;
+        let settings = settings(config, public_url, secret)?;
+        Ok(Parts::new(self.database.clone(), self.objects.clone(), clock, entropy, settings))
+    }
+
+    /// Closes the connections and stops the private server.
+    ///
+    /// # Errors
+    /// When the server does not end.
+    pub async fn clear_away(self) -> Result<(), StartError> {
+        self.database.pool().close().await;
+        if let Some(postgres) = self.postgres {
+            postgres.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+fn settings(config: &Config, public_url: &Url, secret: LinkSecret) -> Result<Settings, StartError> {
+    let sources = &config.sources;
+    let from = notifier::sender(&config.smtp_from)
+        .map_err(|error| StartError::Setting { key: "smtp.from", reason: error.to_string() })?;
+    let transport = match &config.smtp_url {
+        Some(url) => MailTransport::Smtp(url.clone()),
+        None => MailTransport::Folder(outbox(config)),
+    };
+    Ok(Settings {
+        mode: config.mode,
+        exchange: config.exchange.clone(),
+        model: config.model.clone(),
+        sources: [
+            sources.folder.clone().map(SourceSettings::Folder),
+            sources.replay.clone().map(SourceSettings::Replay),
+            sources.http.clone().map(SourceSettings::Http),
+            sources.simulator.clone().map(SourceSettings::Simulator),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        training: TrainingSettings {
+            retrain_every: config.retrain_every,
+            auto_promote: config.auto_promote,
+            ..TrainingSettings::default()
+        },
+        mail: MailSettings {
+            transport,
+            from,
+            public_url: public_url.clone(),
+            link_secret: Some(secret),
+            ..MailSettings::default()
+        },
+        webhooks: WebhookSettings { reach: config.webhooks, ..WebhookSettings::default() },
+        ..Settings::default()
+    })
+}
+
+/// The folder mails go to when there is no mail server.
+pub fn outbox(config: &Config) -> PathBuf {
+    config.data_dir.join("outbox")
+}
+
+/// The secret that signs links in mails, made once and kept beside the data.
+///
+/// # Errors
+/// When the file cannot be read or written, or was cut off.
+pub fn link_secret(data_dir: &Path, entropy: &Entropy) -> Result<LinkSecret, StartError> {
+    let path = data_dir.join("link.secret");
+    let kept = keep(&path, || hex::encode(entropy.bytes::<32>()))?;
+    let bytes = hex::decode(kept.trim()).unwrap_or_default();
+    LinkSecret::new(&bytes)
+        .map_err(|error| StartError::File { path, source: io::Error::new(io::ErrorKind::InvalidData, error) })
+}
+
+/// The text in the file at `path`, which only this user reads; made by `new` when it is not there.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn keep(path: &Path, new: impl FnOnce() -> String) -> Result<String, StartError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = new();
+            // Written whole or not at all: a process that is killed here must not leave half a secret.
+            let draft = path.with_extension("draft");
+            let mut file_there = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)
+                .map_err(file(&draft))?;
+            file_there.write_all(text.as_bytes()).and_then(|()| file_there.sync_all()).map_err(file(&draft))?;
+            fs::rename(&draft, path).map_err(file(path))?;
+            Ok(text)
+        }
+        Err(error) => Err(file(path)(error)),
+    }
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::File { path, source }
+}

@@ -1,0 +1,73 @@
+//! What holds for every request: security headers on the answer, and no change on behalf of a cookie from elsewhere.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError, web};
+use url::Url;
+
+use crate::caller::COOKIE;
+use crate::problem::{Kind, Problem};
+use crate::state::State;
+
+/// Pages run their own scripts and nothing else; mails are shown in a frame of their own without scripts.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
+
+const HEADERS: [(&str, &str); 6] = [
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+];
+
+/// Puts the security headers on every answer; an answer of the API is not kept by anybody on the way.
+pub async fn headers<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let of_the_api = request.path().starts_with("/api/") || request.path().starts_with("/health/");
+    let mut response = next.call(request).await?;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if of_the_api && !response.headers().contains_key(CACHE_CONTROL) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
+}
+
+/// Refuses a request that changes something with a cookie unless it comes from our own pages: a browser sends the
+/// cookie along whoever asks, and says in `Origin` who that is.
+pub async fn origin<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let safe = request.method().is_safe();
+    let by_cookie = request.cookie(COOKIE).is_some() && !request.headers().contains_key(AUTHORIZATION);
+    if !safe && by_cookie && !from_our_pages(&request) {
+        // As an answer and not as an error, so that the headers above are put on it too.
+        let refusal = Problem::from(Kind::ForeignOrigin).error_response();
+        return Ok(request.into_response(refusal).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
+fn from_our_pages(request: &ServiceRequest) -> bool {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text(ORIGIN).and_then(|origin| Url::parse(origin).ok()) else { return false };
+    let public = request
+        .app_data::<web::Data<State>>()
+        .and_then(|state| state.config.public_url.as_ref().map(Url::origin));
+    let at_host = text(HOST).is_some_and(|host| authority(&origin).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
+    at_host || public.is_some_and(|public| public == origin.origin())
+}
+
+fn authority(origin: &Url) -> Option<String> {
+    let host = origin.host_str()?;
+    Some(origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}

@@ -1,0 +1,151 @@
+//! `/training-runs`: from the wish to train a version to the version.
+
+use actix_web::{HttpResponse, get, post, web};
+use almanac_domain::training_run::{
+    TrainingCancelled, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun as Aggregate, TrainingRunCommand,
+};
+use almanac_domain::values::{Horizon, ModelName};
+use almanac_projections::paging::List;
+use almanac_projections::training_runs::{self, TrainingRun};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::commands::{Accepted, AdminOrder, Created, after};
+use crate::problem::{Kind, Problem};
+use crate::reads::{AfterQuery, PageQuery, read_if};
+use crate::state::State;
+
+/// The families of models that can be trained.
+const FAMILIES: [&str; 1] = ["ridge"];
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct TrainingRunsQuery {
+    /// Of this model.
+    pub model: Option<String>,
+}
+
+/// What to train; what is left out is as for the scheduled runs.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default)]
+pub struct TrainingWanted {
+    /// The model; the default model unless said otherwise.
+    #[schema(example = "us-daily")]
+    pub model: Option<String>,
+    /// The family of models.
+    #[schema(example = "ridge")]
+    pub family: Option<String>,
+    /// The horizons, in sessions.
+    #[schema(example = json!([1, 5]))]
+    pub horizons: Option<Vec<u32>>,
+    /// Whether the daily sentiment is a feature.
+    pub sentiment: Option<bool>,
+}
+
+impl TrainingWanted {
+    fn model(&self, usual: &ModelName) -> Result<ModelName, Problem> {
+        Ok(read_if("model", self.model.as_deref())?.unwrap_or_else(|| usual.clone()))
+    }
+
+    fn plan(&self, usual: TrainingPlan) -> Result<TrainingPlan, Problem> {
+        let horizons = match &self.horizons {
+            None => usual.horizons,
+            Some(wanted) => {
+                let mut horizons = wanted.iter().map(|sessions| Horizon::new(*sessions)).collect::<Result<Vec<_>, _>>();
+                if let Ok(horizons) = &mut horizons {
+                    horizons.sort_unstable();
+                    horizons.dedup();
+                }
+                horizons.map_err(|error| Problem::invalid("horizons", error))?
+            }
+        };
+        let family = self.family.clone().unwrap_or(usual.family);
+        if !FAMILIES.contains(&family.as_str()) {
+            return Err(Problem::invalid("family", format!("it is one of: {}", FAMILIES.join(", "))));
+        }
+        Ok(TrainingPlan { family, horizons, sentiment: self.sentiment.unwrap_or(usual.sentiment), seed: usual.seed })
+    }
+}
+
+/// Training runs, newest first.
+#[utoipa::path(
+    tag = "training runs",
+    params(TrainingRunsQuery, PageQuery, AfterQuery),
+    responses((status = 200, description = "One page of runs", body = List<TrainingRun>))
+)]
+#[get("/training-runs")]
+pub async fn list_training_runs(
+    state: web::Data<State>,
+    wanted: web::Query<TrainingRunsQuery>,
+    page: web::Query<PageQuery>,
+    after: web::Query<AfterQuery>,
+) -> Result<web::Json<List<TrainingRun>>, Problem> {
+    state.settle(&after, training_runs::NAME).await?;
+    let model: Option<ModelName> = read_if("model", wanted.model.as_deref())?;
+    let pool = state.parts.database.pool();
+    let list = training_runs::list(pool, model.as_ref(), page.cursor()?, page.limit()?).await?;
+    Ok(web::Json(list))
+}
+
+/// One training run.
+#[utoipa::path(
+    tag = "training runs",
+    params(AfterQuery),
+    responses((status = 200, description = "The run", body = TrainingRun))
+)]
+#[get("/training-runs/{id}")]
+pub async fn get_training_run(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    after: web::Query<AfterQuery>,
+) -> Result<web::Json<TrainingRun>, Problem> {
+    state.settle(&after, training_runs::NAME).await?;
+    let found = training_runs::find(state.parts.database.pool(), *id).await?;
+    Ok(web::Json(found.ok_or_else(|| Problem::with(Kind::Absent, "there is no such training run"))?))
+}
+
+/// Asks for a training run. For administrators.
+#[utoipa::path(
+    tag = "training runs",
+    security(("session" = []), ("token" = [])),
+    request_body = TrainingWanted,
+    responses((status = 202, description = "Requested; a trainer takes it up", body = Created))
+)]
+#[post("/training-runs")]
+pub async fn request_training(
+    state: web::Data<State>,
+    order: AdminOrder,
+    wanted: web::Json<TrainingWanted>,
+) -> Result<HttpResponse, Problem> {
+    let settings = &state.parts.settings;
+    let request = TrainingRequested {
+        model: wanted.model(&settings.model)?,
+        reason: TrainingReason::Manual,
+        plan: wanted.plan(settings.training.plan())?,
+        requested_by: Some(order.0.caller.id),
+    };
+    let (id, issued) = (order.0.new_id("training_run"), order.0.issued(&*wanted)?);
+    let command = TrainingRunCommand::RequestTraining(request);
+    let requested = state.parts.bus.execute::<Aggregate>(&id.to_string(), command, &issued).await?;
+    Ok(HttpResponse::Accepted().json(Created { id, after: after(&requested) }))
+}
+
+/// Calls a training run off. For administrators.
+#[utoipa::path(
+    tag = "training runs",
+    security(("session" = []), ("token" = [])),
+    responses((status = 200, description = "Called off", body = Accepted))
+)]
+#[post("/training-runs/{id}/cancel")]
+pub async fn cancel_training(
+    state: web::Data<State>,
+    order: AdminOrder,
+    id: web::Path<Uuid>,
+) -> Result<web::Json<Accepted>, Problem> {
+    let cancel = TrainingRunCommand::CancelTraining(TrainingCancelled { by: order.0.caller.id });
+    let issued = order.0.issued(&())?;
+    let cancelled = state.parts.bus.execute::<Aggregate>(&id.to_string(), cancel, &issued).await?;
+    Ok(web::Json(Accepted::from(&cancelled)))
+}

@@ -1,0 +1,17 @@
+import { answer, client } from './client';
+
+export const status = () => answer(client.GET('/api/v1/status'));
+
+export const log = () => answer(client.GET('/api/v1/admin/log'));
+
+/** Events up to a moment, newest first. */
+export const events = (query: { as_of?: string; type?: string; limit?: number; cursor?: string }) =>
+  answer(client.GET('/api/v1/admin/events', { params: { query } }));
+
+export const ingestions = () => answer(client.GET('/api/v1/admin/ingestions'));
+
+export const actors = () => answer(client.GET('/api/v1/admin/actors'));
+
+export const projections = () => answer(client.GET('/api/v1/admin/projections'));
+
+export const mails = () => answer(client.GET('/api/v1/mails'));
