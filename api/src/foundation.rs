@@ -13,6 +13,7 @@ use almanac_actors::Parts;
 use almanac_actors::supervisor::NotIdle;
 use almanac_domain::clock::Clock;
 use almanac_store::clock::Entropy;
+use almanac_store::log::Subscription;
 use almanac_store::objects::{ObjectError, Objects};
 use almanac_store::postgres::{PostgresError, PostgresServer};
 use almanac_store::{Database, StoreError, postgres};
@@ -92,6 +93,10 @@ impl Foundation {
         };
         let database = Database::open(&url).await?;
         database.migrate().await?;
+        // Readers may come before the projectors have looked: the tables are there from the beginning.
+        for handler in almanac_projections::all() {
+            Subscription::install(&database, handler).await?;
+        }
         let objects = match &config.objects.url {
             Some(url) => Objects::open(url, config.objects.options.iter().cloned())?,
             None => Objects::in_folder(&config.data_dir.join("objects"))?,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App as WebApp, HttpServer, web};
 use almanac_actors::Parts;
@@ -125,23 +125,37 @@ impl App {
         };
         let address = listener.local_addr().map_err(|source| not_there(&config.listen, source))?;
         let public_url = config.public_url.get_or_insert_with(|| reached_at(address)).clone();
-        let Environment { clock, wall, entropy, first_password, .. } = environment;
-        let parts = foundation.parts(&config, &public_url, clock, entropy.clone())?;
+        let parts = foundation.parts(&config, &public_url, environment.clock, environment.entropy.clone())?;
         let actors = Service::start(&parts, &config.roles);
         let state = web::Data::new(State {
-            sign_ins: SignIns::new(&parts.database, entropy.clone()),
-            passwords: Passwords::new(entropy)?,
+            sign_ins: SignIns::new(&parts.database, environment.entropy.clone()),
+            passwords: Passwords::new(environment.entropy)?,
             link_secret: link_secret(&config.data_dir, &parts.entropy)?,
             parts: parts.clone(),
             actors: actors.clone(),
-            wall,
+            wall: environment.wall,
             config,
         });
-        let first_admin = first_admin(&state, first_password).await?;
-        let server = serve(state, listener)?;
-        let handle = server.handle();
-        let serving = tokio::spawn(server);
-        Ok(Running { address, parts, actors, first_admin, foundation, server: handle, serving })
+        match Self::open(state, environment.first_password, listener).await {
+            Ok((first_admin, server)) => {
+                let handle = server.handle();
+                let serving = tokio::spawn(server);
+                Ok(Running { address, parts, actors, first_admin, foundation, server: handle, serving })
+            }
+            Err(error) => {
+                actors.stop().await;
+                foundation.clear_away().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(
+        state: web::Data<State>,
+        first_password: Option<String>,
+        listener: TcpListener,
+    ) -> Result<(Option<(String, String)>, Server), StartError> {
+        Ok((first_admin(&state, first_password).await?, serve(state, listener)?))
     }
 }
 
@@ -224,7 +238,7 @@ async fn first_admin(state: &State, password: Option<String>) -> Result<Option<(
     Ok(Some((email, password)))
 }
 
-fn serve(state: web::Data<State>, listener: TcpListener) -> Result<actix_web::dev::Server, StartError> {
+fn serve(state: web::Data<State>, listener: TcpListener) -> Result<Server, StartError> {
     let document = openapi::document_text().map_err(Problem::broken)?;
     let document = web::Data::new(openapi::Served::new(document));
     let routes = web::Data::new(fallback::Routes::of(&openapi::document()));

@@ -33,6 +33,17 @@ async function readWithoutSignIn(walk) {
     await shown(page.getByText(/1 session · /));
   });
   await walk.look('first page');
+  await walk.step('chosen colours outlast a reload', async (page) => {
+    const toggle = page.getByRole('button', { name: /^Colours/ });
+    await toggle.click();
+    await toggle.click();
+    await page.reload();
+    await shown(page.getByRole('button', { name: 'Colours: dark. Change' }));
+    const ground = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    assert(ground === 'rgb(18, 20, 23)', `the page is not dark but ${ground}`);
+    await toggle.click();
+    await shown(page.getByRole('button', { name: 'Colours: as the system. Change' }));
+  });
   await walk.step('a page for those who are signed in asks for the sign-in', async (page) => {
     await page.goto(`${base}/watchlists`);
     await shown(heading(page, 'Sign in'));
@@ -107,9 +118,13 @@ async function readStock(walk, symbol) {
     await shown(heading(page, new RegExp(`^${symbol}`)));
     const chart = page.getByRole('img', { name: /daily candles and volume.*forecast until/ });
     await shown(chart);
-    const painted = await chart.locator('canvas').evaluateAll((canvases) =>
-      canvases.some((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)),
-    );
+    const painted = await chart
+      .locator('canvas')
+      .evaluateAll((canvases) =>
+        canvases.some((canvas) =>
+          canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean),
+        ),
+      );
     assert(painted, 'the chart is empty');
     await shown(page.getByRole('heading', { name: 'What was predicted, and what happened' }));
     await shown(page.getByRole('button', { name: 'My watchlist', pressed: true }));
@@ -245,7 +260,10 @@ async function administer(walk, who, secret) {
     await shown(page.getByText(/No model was known then|No version was known then/));
     await page.getByRole('button', { name: 'Later decision' }).click();
     await shown(page.getByRole('heading', { name: /^v1 / }));
-    assert((await page.getByRole('button', { name: /^(Promote|Retire|Roll back)/ }).count()) === 0, 'the past can be changed');
+    assert(
+      (await page.getByRole('button', { name: /^(Promote|Retire|Roll back)/ }).count()) === 0,
+      'the past can be changed',
+    );
   });
   await walk.look('replay');
   await walk.step('and leads back to now', async (page) => {

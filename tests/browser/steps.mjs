@@ -87,7 +87,9 @@ export class Walk {
       await page.setViewportSize({ width: 390, height: 844 });
       await this.#still();
       await this.#photograph(`${String(this.#count).padStart(2, '0')}-${slug(name)}-phone`);
-      const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const excess = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
       await page.setViewportSize({ width: 1280, height: 900 });
       await page.emulateMedia({ colorScheme: 'light' });
       await this.#still();
@@ -120,7 +122,8 @@ export class Walk {
 
 const slug = (name) => name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 
-const described = ({ id, help, nodes }) => `${id} (${help}) at ${nodes.map(({ target }) => target.join(' ')).join(', ')}`;
+const described = ({ id, help, nodes }) =>
+  `${id} (${help}) at ${nodes.map(({ target }) => target.join(' ')).join(', ')}`;
 
 /** Ends the walk with `complaint` unless what it says holds. */
 export function assert(holds, complaint) {

@@ -11,7 +11,7 @@ mod receiver;
 mod smtp;
 
 pub use person::Person;
-pub use process::{Almanac, binary, Folder};
+pub use process::{Almanac, Folder, binary};
 pub use receiver::{Called, Receiver};
 pub use smtp::{Received, SmtpServer};
 

@@ -6,8 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 /// A folder of a test's own, removed at its end.
 pub struct Folder(PathBuf);
 
@@ -46,16 +44,15 @@ pub struct Almanac {
     child: Child,
     /// Where it listens, such as `http://127.0.0.1:40321`.
     pub address: String,
-    /// What it said about itself when it was ready.
-    pub greeting: Value,
+    /// The e-mail addresses and passwords it printed, the administrator's last.
+    pub sign_ins: Vec<(String, String)>,
 }
 
 impl Almanac {
-    /// Starts `almanac <arguments> --json`, which prints one line of JSON with its `address` when it is ready.
+    /// Starts `almanac <arguments>` and waits until it has printed its address and, as the demo does, its sign-ins.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary())
             .args(arguments)
-            .arg("--json")
             .env_remove("DATABASE_URL")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -77,22 +74,29 @@ impl Almanac {
             text
         });
         let deadline = Instant::now() + Duration::from_secs(90);
+        let (mut address, mut sign_ins) = (None, vec![]);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match hear.recv_timeout(left) {
-                Ok(line) => {
-                    let greeting: Value = serde_json::from_str(&line).unwrap_or_default();
-                    if let Some(address) = greeting["address"].as_str() {
-                        return Self { address: address.to_owned(), child, greeting };
-                    }
-                }
-                Err(_) => {
-                    let _dead = child.kill();
-                    let _reaped = child.wait();
-                    panic!("almanac did not get ready:\n{}", errors.join().unwrap_or_default());
-                }
+            let Ok(line) = hear.recv_timeout(left) else {
+                let _dead = child.kill();
+                let _reaped = child.wait();
+                panic!("almanac did not get ready:\n{}", errors.join().unwrap_or_default());
+            };
+            let words: Vec<&str> = line.split_whitespace().collect();
+            address = address.or(words.iter().find(|word| word.starts_with("http://")).map(ToString::to_string));
+            if let [.., email, "password", password] = words.as_slice() {
+                sign_ins.push(((*email).to_owned(), (*password).to_owned()));
+            }
+            if let (Some(address), 2..) = (&address, sign_ins.len()) {
+                return Self { address: address.clone(), child, sign_ins };
             }
         }
+    }
+
+    /// The administrator's e-mail address and password.
+    pub fn administrator(&self) -> (&str, &str) {
+        let (email, password) = self.sign_ins.last().expect("the demo prints its sign-ins");
+        (email, password)
     }
 
     /// Kills it without a word, as a power cut would.

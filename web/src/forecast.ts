@@ -2,7 +2,10 @@ import type { Forecast, Prediction } from './api/schemas';
 
 /** The log return at a level of the predicted distribution, between the published quantiles by a straight line. */
 export function quantileAt(forecast: Forecast, level: number): number | undefined {
-  const points = forecast.quantiles.map((quantile) => ({ level: Number(quantile.level), value: Number(quantile.value) }));
+  const points = forecast.quantiles.map((quantile) => ({
+    level: Number(quantile.level),
+    value: Number(quantile.value),
+  }));
   const above = points.findIndex((point) => point.level >= level - 1e-9);
   const high = points[above];
   if (!high) return undefined;

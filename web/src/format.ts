@@ -56,10 +56,19 @@ export const sentence = (words: string): string =>
   words.charAt(0).toUpperCase() + words.slice(1).replace(/-(?=\d)/g, '−') + (words.endsWith('.') ? '' : '.');
 
 export const bytes = (size: number): string =>
-  size < 1024 ? `${size} B` : size < 1_048_576 ? `${(size / 1024).toFixed(1)} kB` : `${(size / 1_048_576).toFixed(1)} MB`;
+  size < 1024
+    ? `${size} B`
+    : size < 1_048_576
+      ? `${(size / 1024).toFixed(1)} kB`
+      : `${(size / 1_048_576).toFixed(1)} MB`;
 
 const DAY = new Intl.DateTimeFormat(LANGUAGE, { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' });
-const WEEKDAY = new Intl.DateTimeFormat(LANGUAGE, { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' });
+const WEEKDAY = new Intl.DateTimeFormat(LANGUAGE, {
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+  timeZone: 'UTC',
+});
 const MOMENT = new Intl.DateTimeFormat(LANGUAGE, {
   day: 'numeric',
   month: 'short',
@@ -86,6 +95,9 @@ export const short = (digest: string): string => digest.replace(/^sha256:/, '').
 
 /** `prediction_published`, `PredictionPublished` or `prediction-published` as words. */
 export const words = (name: string): string => {
-  const spaced = name.replace(/([a-z])([A-Z])/g, '$1 $2').replace(/[_.-]+/g, ' ').toLowerCase();
+  const spaced = name
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .replace(/[_.-]+/g, ' ')
+    .toLowerCase();
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 };

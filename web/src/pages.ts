@@ -33,8 +33,18 @@ const PAGES: Entry[] = [
   { pattern: '/webhooks/:id', title: 'Webhook', needs: 'account', load: () => import('./pages/Webhook.svelte') },
   { pattern: '/mails', title: 'Mails', needs: 'account', load: () => import('./pages/Mails.svelte') },
   { pattern: '/admin', title: 'Admin', needs: 'admin', load: () => import('./pages/admin/Replay.svelte') },
-  { pattern: '/admin/training', title: 'Training', needs: 'admin', load: () => import('./pages/admin/Training.svelte') },
-  { pattern: '/admin/ingestions', title: 'Ingestions', needs: 'admin', load: () => import('./pages/admin/Ingestions.svelte') },
+  {
+    pattern: '/admin/training',
+    title: 'Training',
+    needs: 'admin',
+    load: () => import('./pages/admin/Training.svelte'),
+  },
+  {
+    pattern: '/admin/ingestions',
+    title: 'Ingestions',
+    needs: 'admin',
+    load: () => import('./pages/admin/Ingestions.svelte'),
+  },
   { pattern: '/admin/actors', title: 'Actors', needs: 'admin', load: () => import('./pages/admin/Actors.svelte') },
   { pattern: '/admin/events', title: 'Log', needs: 'admin', load: () => import('./pages/admin/Events.svelte') },
 ];

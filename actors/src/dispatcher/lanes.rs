@@ -59,7 +59,7 @@ impl<T> Lane<T> {
 /// All lanes, and whose turn it is.
 #[derive(Debug)]
 pub(super) struct Lanes<T> {
-    lanes: HashMap<Uuid, Lane<T>>,
+    by_endpoint: HashMap<Uuid, Lane<T>>,
     turns: VecDeque<Uuid>,
     abreast: usize,
 }
@@ -67,22 +67,22 @@ pub(super) struct Lanes<T> {
 impl<T> Lanes<T> {
     /// Lanes in which `abreast` messages are under way at once.
     pub(super) fn new(abreast: usize) -> Self {
-        Self { lanes: HashMap::new(), turns: VecDeque::new(), abreast: abreast.max(1) }
+        Self { by_endpoint: HashMap::new(), turns: VecDeque::new(), abreast: abreast.max(1) }
     }
 
     /// Messages that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.lanes.values().map(|lane| lane.waiting.len()).sum()
+        self.by_endpoint.values().map(|lane| lane.waiting.len()).sum()
     }
 
     /// Lanes that are closed at `now`.
     pub(super) fn closed(&self, now: DateTime<Utc>) -> usize {
-        self.lanes.values().filter(|lane| lane.closed_until.is_some_and(|until| now < until)).count()
+        self.by_endpoint.values().filter(|lane| lane.closed_until.is_some_and(|until| now < until)).count()
     }
 
     /// Puts a message into its endpoint's lane, or says when it may come back.
     pub(super) fn admit(&mut self, endpoint: Uuid, message: T, now: DateTime<Utc>) -> Admission<T> {
-        let lane = self.lanes.entry(endpoint).or_insert_with(Lane::new);
+        let lane = self.by_endpoint.entry(endpoint).or_insert_with(Lane::new);
         if let Some(until) = lane.closed_until.filter(|until| now < *until) {
             return Admission::Back(message, until);
         }
@@ -102,7 +102,7 @@ impl<T> Lanes<T> {
     pub(super) fn next(&mut self) -> Option<(Uuid, T)> {
         for _ in 0..self.turns.len() {
             let endpoint = self.turns.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&endpoint) else { continue };
+            let Some(lane) = self.by_endpoint.get_mut(&endpoint) else { continue };
             let most = if lane.troubles > 0 { 1 } else { self.abreast };
             if lane.in_flight >= most {
                 self.turns.push_back(endpoint);
@@ -127,7 +127,7 @@ impl<T> Lanes<T> {
         health: Health,
         now: DateTime<Utc>,
     ) -> Vec<(T, DateTime<Utc>)> {
-        let Some(lane) = self.lanes.get_mut(&endpoint) else { return Vec::new() };
+        let Some(lane) = self.by_endpoint.get_mut(&endpoint) else { return Vec::new() };
         lane.in_flight = lane.in_flight.saturating_sub(1);
         let mut back = Vec::new();
         match health {
@@ -145,7 +145,7 @@ impl<T> Lanes<T> {
             }
         }
         if lane.is_forgotten() {
-            self.lanes.remove(&endpoint);
+            self.by_endpoint.remove(&endpoint);
         }
         back
     }
@@ -232,6 +232,6 @@ mod tests {
         while lanes.next().is_some() {
             lanes.landed(WELL, Health::Answers, NOW);
         }
-        assert!(lanes.lanes.is_empty() && lanes.waiting() == 0);
+        assert!(lanes.by_endpoint.is_empty() && lanes.waiting() == 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hmac::digest::Key;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -79,8 +80,8 @@ pub fn verify<'a>(
 
 fn digest(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> Hmac<Sha256> {
     // HMAC takes a key of any length; the other branch cannot be reached and hashes with an empty key.
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.key()).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.key())
+        .unwrap_or_else(|_| Hmac::new(&Key::<Hmac<Sha256>>::default()));
     mac.update(id.as_bytes());
     mac.update(b".");
     mac.update(timestamp.to_string().as_bytes());

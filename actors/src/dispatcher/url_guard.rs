@@ -134,13 +134,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Only global unicast (2000::/3), and of it nothing that is reserved or that carries an IPv4 address inside: so
-/// mapped (::ffff:), translated (64:ff9b::), local (fc00::, fe80::) and multicast addresses fall away by themselves.
+/// Only global unicast (`2000::/3`), and of it nothing that is reserved or that carries an IPv4 address inside: so
+/// mapped (`::ffff:`), translated (`64:ff9b::`), local (`fc00::`, `fe80::`) and multicast addresses fall away.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let s = address.segments();
     let global = s[0] & 0xe000 == 0x2000;
     let protocol_assignments = s[0] == 0x2001 && s[1] < 0x0200; // 2001::/23, with Teredo and ORCHID
-    let documentation = (s[0] == 0x2001 && s[1] == 0x0db8) || s[0] & 0xfff0 == 0x3ff0; // 2001:db8::/32, 3fff::/20
+    let documentation = (s[0] == 0x2001 && s[1] == 0x0db8) || (s[0] == 0x3fff && s[1] < 0x1000); // 2001:db8::/32, 3fff::/20
     let six_to_four = s[0] == 0x2002;
     let isatap = s[4] & 0xfdff == 0 && s[5] == 0x5efe;
     global && !protocol_assignments && !documentation && !six_to_four && !isatap
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    const REFUSED: [&str; 62] = [
+    const REFUSED: [&str; 63] = [
         // not https, not a URL
         "http://example.com/",
         "ftp://example.com/",
@@ -202,6 +202,7 @@ mod tests {
         "https://[fec0::1]/",
         "https://[ff02::1]/",
         "https://[2001:db8::1]/",
+        "https://[3fff:fff::1]/",
         "https://[::7f00:1]/",
         "https://[2a00:1450::200:5efe:7f00:1]/",
         // IPv4 in disguise: decimal, hexadecimal, octal, short, full-width

@@ -56,7 +56,7 @@ pub fn sender(text: &str) -> Result<Mailbox, AddressRefused> {
         return Err(AddressRefused::ControlCharacter);
     }
     let mailbox: Mailbox = text.parse().map_err(|_| AddressRefused::Unreadable)?;
-    mailable(&mailbox.email.to_string())?;
+    mailable(mailbox.email.as_ref())?;
     Ok(mailbox)
 }
 

@@ -3,6 +3,7 @@
 //! The `.eml` is what would have been sent; the `.json` beside it holds the same in pieces, so that showing it needs
 //! no parser of mail.
 
+use std::cmp::Reverse;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -54,8 +55,23 @@ pub async fn read_mails(folder: &Path, address: &str) -> io::Result<Vec<StoredMa
             }
         }
     }
-    mails.sort_by(|a, b| (b.sent_at, b.id).cmp(&(a.sent_at, a.id)));
+    mails.sort_by_key(|mail| Reverse((mail.sent_at, mail.id)));
     Ok(mails)
+}
+
+/// Deletes the mails in `folder` to `address`, for an account that is erased. Returns how many there were.
+///
+/// # Errors
+/// When the folder cannot be read or a mail in it cannot be deleted.
+pub async fn forget_mails(folder: &Path, address: &str) -> io::Result<usize> {
+    let mails = read_mails(folder, address).await?;
+    for mail in &mails {
+        let name = file_name(&mail.message_id);
+        for extension in ["eml", "json"] {
+            fs::remove_file(folder.join(format!("{name}.{extension}"))).await?;
+        }
+    }
+    Ok(mails.len())
 }
 
 /// Writes `letter` and its bytes; a repetition replaces itself.

@@ -36,7 +36,7 @@ use crate::parts::Parts;
 use crate::trade::{Progress, Trade, TradeError};
 
 pub use self::address::{AddressRefused, mailable, sender};
-pub use self::folder::{StoredMail, read_mails};
+pub use self::folder::{StoredMail, forget_mails, read_mails};
 pub use self::settings::{MailSettings, MailTransport};
 pub use self::smtp::{SmtpUrl, SmtpUrlRefused};
 pub use self::unsubscribe::{

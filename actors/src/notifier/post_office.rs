@@ -37,7 +37,7 @@ impl PostOffice {
             }
         };
         match &self.counter {
-            Counter::Server(server) => server.send(message).await,
+            Counter::Server(server) => server.send(message).await.without(letter.to.as_ref()),
             Counter::Folder(path) => match folder::write(path, letter, &message.formatted()).await {
                 Ok(()) => Fate::Taken,
                 Err(error) => {

@@ -36,13 +36,13 @@ fn subject(mail: &SessionMail, mode: Option<&str>) -> String {
     const NAMED: usize = 3;
     let symbols: Vec<&str> = mail.items.iter().map(|item| item.instrument.symbol.as_str()).collect();
     let named = symbols.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    let more = match symbols.len().saturating_sub(NAMED) {
+    let others = match symbols.len().saturating_sub(NAMED) {
         0 => String::new(),
         rest => format!(" and {rest} more"),
     };
-    let mode =
+    let kind =
         mode.map_or_else(String::new, |title| format!(" ({})", title.trim_end_matches('.').to_lowercase()));
-    format!("{named}{more}: forecasts after {}{mode}", words::date(mail.round.session))
+    format!("{named}{others}: forecasts after {}{kind}", words::date(mail.round.session))
 }
 
 fn preview(stocks: &[Stock]) -> String {

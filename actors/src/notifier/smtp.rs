@@ -104,6 +104,27 @@ pub(super) enum Fate {
     Refused(String),
 }
 
+impl Fate {
+    /// The same without the reader's address, which servers like to repeat and which lies in the vault alone.
+    pub(super) fn without(self, address: &str) -> Self {
+        let redacted = |said: String| {
+            let mut words: Vec<&str> = said.split_inclusive(' ').collect();
+            let lowered = address.to_ascii_lowercase();
+            for word in &mut words {
+                if word.to_ascii_lowercase().contains(&lowered) {
+                    *word = "(address) ";
+                }
+            }
+            words.concat().trim_end().to_owned()
+        };
+        match self {
+            Self::Taken => Self::Taken,
+            Self::Later(said) => Self::Later(redacted(said)),
+            Self::Refused(said) => Self::Refused(redacted(said)),
+        }
+    }
+}
+
 /// A connection to a mail server; connections are kept for the next mail.
 #[derive(Debug)]
 pub(super) struct MailServer {

@@ -158,3 +158,53 @@ fn words_of(error: JoinError) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use almanac_domain::clock::SetClock;
+    use almanac_store::testing::TestDatabase;
+    use async_trait::async_trait;
+    use chrono::DateTime;
+
+    struct Calm;
+
+    #[async_trait]
+    impl Trade for Calm {
+        fn name(&self) -> &'static str {
+            "calm"
+        }
+
+        async fn pass(&self) -> Result<Progress, TradeError> {
+            Ok(Progress::Idle)
+        }
+    }
+
+    #[test]
+    fn fault_24_a_mailbox_that_nobody_empties_refuses_further_rings() {
+        actix::System::new().block_on(async {
+            let database = TestDatabase::new().await;
+            let house = House {
+                database: database.database().clone(),
+                clock: Arc::new(SetClock::at(DateTime::UNIX_EPOCH)),
+                runtime: Handle::current(),
+                supervision: Supervision::default(),
+                closing: Arc::new(AtomicBool::new(false)),
+            };
+            let status = Arc::<Status>::default();
+            let doorbell = Doorbell::new(house, Arc::new(Calm), &status).start();
+            // Until it has set the size of its mailbox, the usual one of actix holds.
+            while status.passes().idle == 0 {
+                tokio::task::yield_now().await;
+            }
+            // Without an await in between, nobody empties it.
+            let taken = (0..1_000_000).filter(|_| doorbell.try_send(Ring).is_ok()).count();
+            assert!((1..=MAILBOX + 1).contains(&taken), "{taken} rings are kept");
+            let begun = status.passes().begun;
+            while status.passes().begun == begun {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}

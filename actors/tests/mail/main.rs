@@ -6,7 +6,9 @@ mod world;
 
 use std::time::Duration;
 
-use almanac_actors::notifier::{MailSettings, MailTransport, read_mails, verify_unsubscribe_token};
+use almanac_actors::notifier::{
+    MailSettings, MailTransport, forget_mails, read_mails, verify_unsubscribe_token,
+};
 use almanac_actors::trade::{Progress, Trade};
 use almanac_domain::clock::Clock;
 use almanac_store::testing::ScratchFolder;
@@ -112,12 +114,14 @@ async fn fault_43_greylisting_delays_a_mail_and_a_lost_answer_repeats_it() {
 async fn fault_43_a_mail_that_is_refused_for_good_is_not_sent_again() {
     let world = World::with_reader(READER).await;
     let server = MailServer::start(&[]).await;
-    server.will([Reaction::AnswerRecipient("550 5.1.1 no such mailbox")]);
+    server.will([Reaction::AnswerRecipient("550 5.1.1 <Ada@example.com>: no such mailbox")]);
     let notifier = world.notifier(smtp(server.port, ""));
     work_off(&notifier).await;
     let mail = world.mail().await;
     assert_eq!(mail.state, "failed");
-    assert!(mail.last_error.unwrap().contains("no such mailbox"));
+    let error = mail.last_error.unwrap();
+    assert!(error.contains("no such mailbox"), "{error}");
+    assert!(!error.to_lowercase().contains(READER), "the address stays in the vault: {error}");
     world.advance(TimeDelta::days(7));
     work_off(&notifier).await;
     assert!(server.taken().is_empty());
@@ -224,4 +228,8 @@ async fn without_a_mail_server_mails_lie_in_a_folder() {
     let message = std::fs::read_to_string(&eml[0]).unwrap();
     assert!(message.contains(&format!("Message-ID: {}", mails[0].message_id)), "{message}");
     assert_eq!(world.mail().await.state, "sent");
+
+    assert_eq!(forget_mails(&folder, "eve@example.com").await.unwrap(), 0);
+    assert_eq!(forget_mails(&folder, READER).await.unwrap(), 1);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }

@@ -1,6 +1,6 @@
 import createClient from 'openapi-fetch';
 
-import type { paths } from './schema';
+import type { components, paths } from './schema';
 import { Problem } from './problem';
 
 /** The service's public REST API, typed from `openapi/openapi.json`; the pages know nothing else of it. */
@@ -21,6 +21,8 @@ function randomKey(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+type ProblemBody = components['schemas']['Problem'];
+
 interface Answer<T> {
   data?: T;
   error?: unknown;
@@ -39,7 +41,7 @@ export function whenSignedOut(then: () => void) {
  *
  * Throws a `Problem` for every other one, also for `not-yet`, which comes as 202.
  */
-export async function answer<T>(call: Promise<Answer<T>>): Promise<T> {
+export async function answer<T>(call: Promise<Answer<T>>): Promise<Exclude<T, ProblemBody>> {
   const { data, error, response } = await call;
   const refused = response.headers.get('content-type')?.startsWith('application/problem+json');
   if (!response.ok || refused) {
@@ -47,7 +49,7 @@ export async function answer<T>(call: Promise<Answer<T>>): Promise<T> {
     if (problem.status === 401 && problem.slug !== 'wrong-credentials') signedOut();
     throw problem;
   }
-  return data as T;
+  return data as Exclude<T, ProblemBody>;
 }
 
 /** Repeats a read for as long as the service says that it does not know yet what was just written. */

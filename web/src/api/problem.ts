@@ -21,7 +21,10 @@ export class Problem extends Error {
   static of(response: Response, body: unknown): Problem {
     const said = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
     const text = (key: string) => (typeof said[key] === 'string' ? said[key] : '');
-    const fields = (typeof said.errors === 'object' && said.errors !== null ? said.errors : {}) as Record<string, string>;
+    const fields = (typeof said.errors === 'object' && said.errors !== null ? said.errors : {}) as Record<
+      string,
+      string
+    >;
     const title = text('title') || `The service answered ${response.status}`;
     return new Problem(response.status, title, text('detail'), text('type').split('/').pop() ?? '', fields);
   }
@@ -29,6 +32,11 @@ export class Problem extends Error {
   /** Turns anything thrown into a problem. */
   static from(thrown: unknown): Problem {
     if (thrown instanceof Problem) return thrown;
-    return new Problem(0, 'The service cannot be reached', 'Is it running? The page tries again by itself.', 'unreachable');
+    return new Problem(
+      0,
+      'The service cannot be reached',
+      'Is it running? The page tries again by itself.',
+      'unreachable',
+    );
   }
 }

@@ -8,7 +8,8 @@ export interface RecordFilter {
   as_of?: string;
 }
 
-export const trackRecord = (query: RecordFilter = {}) => answer(client.GET('/api/v1/track-record', { params: { query } }));
+export const trackRecord = (query: RecordFilter = {}) =>
+  answer(client.GET('/api/v1/track-record', { params: { query } }));
 
 /** What each session added to the record, ascending. */
 export const recordSeries = (query: { model: string; horizon: number; version?: number }) =>

@@ -18,9 +18,7 @@ export const endpoints = (after?: string) =>
   settled(() => answer(client.GET('/api/v1/webhook-endpoints', { params: { query: { after } } })));
 
 export const endpoint = (id: string, after?: string) =>
-  settled(() =>
-    answer(client.GET('/api/v1/webhook-endpoints/{id}', { params: { path: { id }, query: { after } } })),
-  );
+  settled(() => answer(client.GET('/api/v1/webhook-endpoints/{id}', { params: { path: { id }, query: { after } } })));
 
 export const registerEndpoint = (url: string, event_types: string[]) =>
   answer(client.POST('/api/v1/webhook-endpoints', { body: { url, event_types } }));

@@ -16,7 +16,10 @@ export function advantage(points: RecordPoint[]): { session: string; value: numb
 }
 
 /** The share inside an interval over the last sessions up to each. */
-export function coverage(points: RecordPoint[], inside: 'inside_80' | 'inside_95'): { session: string; value: number }[] {
+export function coverage(
+  points: RecordPoint[],
+  inside: 'inside_80' | 'inside_95',
+): { session: string; value: number }[] {
   return points.flatMap((point, place) => {
     const window = points.slice(Math.max(0, place - WINDOW + 1), place + 1);
     const scored = window.reduce((sum, { scored: one }) => sum + one, 0);
