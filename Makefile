@@ -28,7 +28,7 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html -
 	@touch $@
 
 test: pages ## every test: units, PostgreSQL, SMTP, webhooks, killed processes, a real browser
-	@.ci/setup rust cc postgres chromium
+	@.ci/setup rust cc postgres chromium curl
 	@echo "Building and testing Almanac: about 20 minutes on 2 cores the first time."
 	cargo build --locked --workspace --all-targets
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --workspace; \
@@ -37,7 +37,7 @@ test: pages ## every test: units, PostgreSQL, SMTP, webhooks, killed processes, 
 	$(MAKE) --no-print-directory browser
 
 browser: build ## the path of a new user in a real Chromium
-	@.ci/setup node postgres chromium
+	@.ci/setup node postgres chromium curl
 	cd tests/browser && npm ci --no-audit --no-fund --silent && ./run.sh $(abspath $(BINARY))
 
 lint: ## formatting, lints, spelling

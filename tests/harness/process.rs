@@ -83,7 +83,8 @@ impl Almanac {
                 panic!("almanac did not get ready:\n{}", errors.join().unwrap_or_default());
             };
             let words: Vec<&str> = line.split_whitespace().collect();
-            address = address.or(words.iter().find(|word| word.starts_with("http://")).map(ToString::to_string));
+            address =
+                address.or(words.iter().find(|word| word.starts_with("http://")).map(ToString::to_string));
             if let [.., email, "password", password] = words.as_slice() {
                 sign_ins.push(((*email).to_owned(), (*password).to_owned()));
             }

@@ -33,8 +33,10 @@ fn refusal_of(output: &Output) -> String {
 fn simulated_prices_go_in_and_predictions_come_out() {
     let (folder, market) = (Folder::new("cli"), Folder::new("cli-market"));
     let to = market.path().to_str().expect("a readable path");
-    let simulated =
-        almanac(folder.path(), &["simulate", "--instruments", "6", "--years", "3", "--seed", "7", "--out", to]);
+    let simulated = almanac(
+        folder.path(),
+        &["simulate", "--instruments", "6", "--years", "3", "--seed", "7", "--out", to],
+    );
     assert!(simulated.status.success(), "{}", String::from_utf8_lossy(&simulated.stderr));
     let bars = market.path().join("bars.csv");
     let ingested = json_of(&almanac(folder.path(), &["ingest", bars.to_str().expect("readable"), "--json"]));
@@ -68,7 +70,8 @@ fn bad_input_is_named_and_changes_nothing() {
         let path = files.path().join(name);
         std::fs::write(&path, text).expect("written");
         let output = almanac(folder.path(), &["ingest", path.to_str().expect("readable"), "--json"]);
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(!output.status.success(), "{name} is refused: {said}");
         assert!(said.to_lowercase().contains(words), "{name}: {said}");
     }

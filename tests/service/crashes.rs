@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use almanac_tests::{Folder, Person, eventually};
 use serde_json::Value;
 
-use super::demo::demo_in;
+use super::demo::{QUICK, demo_in};
 
 /// So many times the demo is killed; the moments are spread over its work by a fixed sequence.
 const KILLS: u64 = 5;
@@ -26,7 +26,7 @@ async fn every_event(admin: &Person) -> Vec<Value> {
 async fn fault_30_the_demo_killed_again_and_again_goes_on_without_loss_or_doubling() {
     let folder = Folder::new("killed");
     for kill in 0..KILLS {
-        let almanac = demo_in(&folder, &[], &[]);
+        let almanac = demo_in(&folder, QUICK, &[]);
         let reader = Person::at(&almanac.address);
         // Between 40 and 1,000 ms after the next event: within ingesting, publishing, mailing or scoring.
         let head = reader.get("/status").await["head"].as_i64().unwrap_or(0);
@@ -38,7 +38,7 @@ async fn fault_30_the_demo_killed_again_and_again_goes_on_without_loss_or_doubli
         almanac.kill();
     }
 
-    let almanac = demo_in(&folder, &[], &[]);
+    let almanac = demo_in(&folder, QUICK, &[]);
     let admin = Person::at(&almanac.address);
     let (email, password) = almanac.administrator();
     admin.sign_in(email, password).await;
@@ -96,9 +96,9 @@ async fn fault_30_the_demo_killed_again_and_again_goes_on_without_loss_or_doubli
 #[tokio::test]
 async fn the_demo_asked_to_stop_ends_well_and_starts_again_with_the_same_sign_ins() {
     let folder = Folder::new("stopped");
-    let almanac = demo_in(&folder, &[], &[]);
+    let almanac = demo_in(&folder, QUICK, &[]);
     let before = almanac.sign_ins.clone();
     assert!(almanac.stop(), "it ends with success");
-    let again = demo_in(&folder, &[], &[]);
+    let again = demo_in(&folder, QUICK, &[]);
     assert_eq!(again.sign_ins, before);
 }

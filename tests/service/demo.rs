@@ -8,17 +8,25 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// A small market, quickly lived through.
-pub const SMALL: [&str; 8] =
-    ["--instruments", "8", "--years", "3", "--speed", "0.3", "--listen", "127.0.0.1:0"];
+const SMALL: [&str; 6] = ["--instruments", "8", "--years", "3", "--listen", "127.0.0.1:0"];
 
-pub fn demo_in(folder: &Folder, more: &[&str], environment: &[(&str, &str)]) -> Almanac {
+/// Seconds a session: as fast as a test can watch.
+pub const QUICK: &str = "0.3";
+
+/// Seconds a session: one round is published, and then time stands still.
+pub const STILL: &str = "3600";
+
+pub fn demo_in(folder: &Folder, speed: &str, environment: &[(&str, &str)]) -> Almanac {
     let path = folder.path().to_str().expect("a readable path");
-    let arguments = [&["demo", "--data-dir", path], SMALL.as_slice(), more].concat();
+    let arguments = [["demo", "--data-dir", path, "--speed", speed].as_slice(), SMALL.as_slice()].concat();
     Almanac::start(&arguments, environment)
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("not a decimal string: {value}"))
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("not a decimal string: {value}"))
 }
 
 async fn first_symbol(person: &Person) -> String {
@@ -33,7 +41,7 @@ async fn first_symbol(person: &Person) -> String {
 #[tokio::test]
 async fn a_new_user_gets_one_mail_a_session_for_the_stock_they_watch() {
     let (folder, smtp) = (Folder::new("mail"), SmtpServer::start().await);
-    let almanac = demo_in(&folder, &[], &[("ALMANAC_SMTP_URL", &smtp.url)]);
+    let almanac = demo_in(&folder, QUICK, &[("ALMANAC_SMTP_URL", &smtp.url)]);
     let ann = Person::at(&almanac.address);
     ann.register("ann@example.org", "correct horse battery").await;
     let symbol = first_symbol(&ann).await;
@@ -50,7 +58,10 @@ async fn a_new_user_gets_one_mail_a_session_for_the_stock_they_watch() {
     assert_eq!(ids.len(), mails.len(), "no mail came twice");
     for mail in &mails {
         assert!(mail.message.contains(&symbol), "the mail speaks of {symbol}");
-        assert!(mail.message.to_lowercase().contains("simulated"), "the mail says that the market is simulated");
+        assert!(
+            mail.message.to_lowercase().contains("simulated"),
+            "the mail says that the market is simulated"
+        );
         assert!(mail.header("list-unsubscribe").is_some_and(|link| link.contains("/unsubscribe?token=")));
         assert_eq!(mail.header("list-unsubscribe-post").as_deref(), Some("List-Unsubscribe=One-Click"));
     }
@@ -59,7 +70,7 @@ async fn a_new_user_gets_one_mail_a_session_for_the_stock_they_watch() {
 #[tokio::test]
 async fn a_prediction_is_scored_with_the_prices_that_came() {
     let folder = Folder::new("scored");
-    let almanac = demo_in(&folder, &[], &[]);
+    let almanac = demo_in(&folder, QUICK, &[]);
     let reader = Person::at(&almanac.address);
     let scored = eventually("a scored prediction", || async {
         let found = reader.get("/predictions?state=scored&horizon=1&limit=20").await;
@@ -69,7 +80,8 @@ async fn a_prediction_is_scored_with_the_prices_that_came() {
 
     for prediction in scored {
         let instrument = prediction["instrument"]["id"].as_str().expect("an id");
-        let (from, to) = (prediction["as_of"].as_str().expect("a day"), prediction["target"].as_str().expect("a day"));
+        let (from, to) =
+            (prediction["as_of"].as_str().expect("a day"), prediction["target"].as_str().expect("a day"));
         let bars = reader.get(&format!("/instruments/{instrument}/bars?from={from}&to={to}")).await;
         let bars = bars["items"].as_array().expect("bars").clone();
         assert_eq!(bars.len(), 2, "horizon 1 spans two sessions: {bars:?}");
@@ -94,16 +106,16 @@ async fn a_prediction_is_scored_with_the_prices_that_came() {
 #[tokio::test]
 async fn an_integrator_gets_signed_webhooks_and_can_have_one_again() {
     let (folder, receiver) = (Folder::new("webhooks"), Receiver::start().await);
-    let almanac = demo_in(&folder, &[], &[("ALMANAC_WEBHOOKS_ALLOW_PRIVATE", "true")]);
+    let almanac = demo_in(&folder, QUICK, &[("ALMANAC_WEBHOOKS_ALLOW_PRIVATE", "true")]);
     let integrator = Person::at(&almanac.address);
     integrator.register("ines@example.org", "correct horse battery").await;
     let wish = json!({ "url": receiver.url, "event_types": ["round.completed"] });
     let created = integrator.post("/webhook-endpoints", wish).await;
-    let secret = created["secret"].as_str().expect("the secret, once").strip_prefix("whsec_").expect("a prefix");
+    let secret =
+        created["secret"].as_str().expect("the secret, once").strip_prefix("whsec_").expect("a prefix");
     let key = STANDARD.decode(secret).expect("base64");
 
-    let call =
-        eventually("a webhook", || async { receiver.calls().into_iter().next() }).await;
+    let call = eventually("a webhook", || async { receiver.calls().into_iter().next() }).await;
     let (id, at) = (&call.headers["webhook-id"], &call.headers["webhook-timestamp"]);
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key");
     mac.update(format!("{id}.{at}.").as_bytes());
@@ -115,7 +127,11 @@ async fn an_integrator_gets_signed_webhooks_and_can_have_one_again() {
     let delivered = eventually("the delivery in the list", || async {
         let endpoint = created["id"].as_str()?;
         let list = integrator.get(&format!("/webhook-endpoints/{endpoint}/deliveries?limit=500")).await;
-        list["items"].as_array()?.iter().find(|item| item["id"] == id.as_str() && item["state"] == "delivered").cloned()
+        list["items"]
+            .as_array()?
+            .iter()
+            .find(|item| item["id"] == id.as_str() && item["state"] == "delivered")
+            .cloned()
     })
     .await;
     let attempts = integrator.get(&format!("/webhook-deliveries/{id}/attempts")).await;
@@ -130,16 +146,16 @@ async fn an_integrator_gets_signed_webhooks_and_can_have_one_again() {
 #[tokio::test]
 async fn an_administrator_promotes_rolls_back_and_sees_what_was_known_before() {
     let folder = Folder::new("replay");
-    let almanac = demo_in(&folder, &["--speed", "30"], &[]);
+    let almanac = demo_in(&folder, "30", &[]);
     let admin = Person::at(&almanac.address);
     let (email, password) = almanac.administrator();
     admin.sign_in(email, password).await;
     first_symbol(&admin).await;
 
     let trained = admin.post("/training-runs", json!({})).await;
-    let run = trained["id"].as_str().expect("an id");
+    let (run, asked) = (trained["id"].as_str().expect("an id"), trained["after"].as_str().expect("a key"));
     let version = eventually("the second version", || async {
-        admin.get(&format!("/training-runs/{run}")).await["version"].as_u64()
+        admin.get(&format!("/training-runs/{run}?after={asked}")).await["version"].as_u64()
     })
     .await;
     let before = admin.get("/admin/log").await["head"].as_u64().expect("an ordinal");
@@ -161,7 +177,8 @@ async fn an_administrator_promotes_rolls_back_and_sees_what_was_known_before() {
 
     let at_first = admin.get("/models/us-daily?as_of=1").await;
     assert!(at_first["champion"].is_null(), "at the first event there was no champion");
-    let (status, problem) =
-        admin.refused(reqwest::Method::POST, "/models/us-daily/versions/99/promote", json!({ "reason": "x" })).await;
+    let (status, problem) = admin
+        .refused(reqwest::Method::POST, "/models/us-daily/versions/99/promote", json!({ "reason": "x" }))
+        .await;
     assert_eq!((status.as_u16(), problem["status"].as_u64()), (404, Some(404)), "{problem}");
 }

@@ -4,9 +4,11 @@ use almanac_tests::{Almanac, Folder, Person};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use super::demo::{STILL, demo_in};
+
 /// Parts of the edge are tried on one service, because each start costs seconds.
 fn service(folder: &Folder) -> Almanac {
-    super::demo::demo_in(folder, &["--speed", "3600"], &[])
+    demo_in(folder, STILL, &[])
 }
 
 #[tokio::test]
@@ -48,7 +50,11 @@ async fn sign_in_sign_out_and_what_is_refused_on_the_way() {
     let ann = Person::at(&almanac.address);
     ann.register("ann@example.org", "correct horse battery").await;
     let (status, problem) = Person::at(&almanac.address)
-        .refused(Method::POST, "/accounts", json!({ "email": "ANN@example.org", "password": "correct horse battery" }))
+        .refused(
+            Method::POST,
+            "/accounts",
+            json!({ "email": "ANN@example.org", "password": "correct horse battery" }),
+        )
         .await;
     assert_eq!((status, problem["type"].as_str()), (StatusCode::CONFLICT, Some("/problems/email-taken")));
     ann.sign_out().await;
@@ -90,7 +96,10 @@ async fn the_same_idempotency_key_has_one_effect_and_another_body_is_refused() {
     let ann = Person::at(&almanac.address);
     ann.register("ann@example.org", "correct horse battery").await;
     let create = |name: &str| {
-        ann.request(Method::POST, "/watchlists").header("idempotency-key", "k1").json(&json!({ "name": name })).send()
+        ann.request(Method::POST, "/watchlists")
+            .header("idempotency-key", "k1")
+            .json(&json!({ "name": name }))
+            .send()
     };
     let first: serde_json::Value = create("Once").await.expect("an answer").json().await.expect("JSON");
     let second: serde_json::Value = create("Once").await.expect("an answer").json().await.expect("JSON");

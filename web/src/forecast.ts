@@ -29,6 +29,10 @@ export function interval(forecast: Forecast, coverage: 0.5 | 0.8 | 0.95): { low:
   return low === undefined || high === undefined ? undefined : { low, high };
 }
 
+/** The session the newest of them were made after. */
+export const newest = (predictions: Prediction[]): string =>
+  predictions.reduce((latest, { as_of }) => (as_of > latest ? as_of : latest), '');
+
 /** The largest move that any 80% interval reaches: one scale for bars that are to be compared. */
 export function reach(predictions: Prediction[]): number {
   const ends = predictions.flatMap(({ forecast, realised }) =>

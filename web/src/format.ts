@@ -42,6 +42,9 @@ export const measure = (value: string | number | null | undefined): string =>
     ? '–'
     : minus(Number(value).toLocaleString(LANGUAGE, { minimumSignificantDigits: 4, maximumSignificantDigits: 4 }));
 
+/** Whether a record's verdict is one or the other, and not that nothing can be said. */
+export const isTold = ({ verdict }: { verdict: string }): boolean => verdict === 'better' || verdict === 'worse';
+
 /** A number beside an axis: as short as it can be. */
 export const axis = (value: number): string => minus(String(Number(value.toPrecision(3))));
 

@@ -542,7 +542,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Sends a browser that follows the link of a mail to the page with the button; nothing changes by looking. */
+        get: operations["unsubscribe_page"];
         put?: never;
         /** Stops the session mail by the link of a mail, without a sign-in (RFC 8058). */
         post: operations["unsubscribe"];
@@ -737,7 +738,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Replaces an endpoint's secret; the answer holds the new one, this once. */
+        /** Replaces an endpoint's secret; the answer holds the new one, this once. The old one signs too for a day. */
         post: operations["rotate_secret"];
         delete?: never;
         options?: never;
@@ -809,15 +810,15 @@ export interface components {
              */
             after?: string | null;
         };
-        /** @description What is shown of an account to its owner. */
+        /** @description An account as its owner sees it. */
         Account: {
-            /** @description Whether it is an administrator's. */
+            /** @description Whether it steers models and the pipeline. */
             admin: boolean;
-            /** @description The e-mail address it signs in with. */
+            /** @description Its e-mail address. */
             email: string;
             /**
              * Format: uuid
-             * @description Its identity.
+             * @description Its id.
              */
             id: string;
             /** @description Whether it gets one mail for each session with the stocks it watches. */
@@ -842,7 +843,7 @@ export interface components {
             /** @description Its trade. */
             name: string;
             /**
-             * Format: int64
+             * Format: int32
              * @description How often it was rebuilt.
              */
             restarts: number;
@@ -854,35 +855,50 @@ export interface components {
          * @enum {string}
          */
         ActorState: "running" | "waiting" | "failed";
+        /** @description One attempt to deliver a message. */
         Attempt: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
             at: string;
-            /** Format: int64 */
+            /**
+             * Format: int32
+             * @description How long it took, in milliseconds.
+             */
             duration_ms: number;
+            /** @description What went wrong; null means delivered. */
             error?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Its number, from 1.
+             */
             n: number;
+            /** @description The beginning of the answer. */
             response_excerpt?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The HTTP status, if there was an answer.
+             */
             status?: number | null;
         };
         /** @description One session's prices. */
         Bar: {
             /** @description The last price. */
             close: string;
-            /** @description The highest price. */
-            high: string;
-            /** @description The lowest price. */
-            low: string;
-            /** @description The first price. */
-            open: string;
+            /** @description The highest price, where known. */
+            high?: string | null;
+            /** @description The lowest price, where known. */
+            low?: string | null;
+            /** @description The first price, where known. */
+            open?: string | null;
             /**
              * Format: date
              * @description The session.
              */
             session: string;
-            /** @description Shares traded. */
-            volume: string;
+            /** @description Shares traded, where known. */
+            volume?: string | null;
         };
         /** @description Bars of one instrument, adjusted for splits. */
         Bars: {
@@ -947,23 +963,40 @@ export interface components {
              */
             session: string;
         };
+        /** @description A message to an endpoint. */
         Delivery: {
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description How often it was tried.
+             */
             attempts: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was decided on.
+             */
             created_at: string;
+            /** @description The type of event it tells of. */
             event_type: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id, which the receiver sees as `webhook-id`.
+             */
             id: string;
+            /** @description Why the last attempt failed. */
             last_error?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The HTTP status of the last attempt, if there was an answer.
+             */
             last_status?: number | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it is tried next.
+             */
             next_attempt_at?: string | null;
-            state: components["schemas"]["DeliveryState"];
+            /** @description `pending`, `delivered` or `failed`. */
+            state: string;
         };
-        /** @enum {string} */
-        DeliveryState: "pending" | "delivered" | "failed";
         /** @description What to change of an endpoint; what is left out stays. */
         EndpointChange: {
             /**
@@ -978,30 +1011,55 @@ export interface components {
              */
             url?: string | null;
         };
+        /** @description One measure of a version out of sample, beside what guessing would have scored. */
         EvaluationMeasure: {
+            /** @description The value of predicting the mean return of the training data. */
             drift?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The horizon it was measured at.
+             */
             horizon: number;
+            /** @description Its name. */
             measure: string;
+            /** @description The version's value. */
             value?: string | null;
+            /** @description The value of predicting no change. */
             zero?: string | null;
         };
+        /** @description How often something was found in a batch. */
         Finding: {
+            /** @description Its name, such as `high_below_low`. */
             finding: string;
+            /** @description Whether those rows were kept out. */
             quarantined: boolean;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Rows it was found in.
+             */
             rows: number;
         };
+        /** @description What is predicted, in log returns from the close of the as-of session to the close of the target. */
         Forecast: {
+            /** @description The close of the as-of session. */
             close: string;
+            /** @description The baseline: the mean return of the training data. */
             drift: string;
+            /** @description The expected log return. */
             expected: string;
+            /** @description Half-width of the 80% interval in units of the scale. */
             half_width_80: string;
+            /** @description Half-width of the 95% interval in units of the scale. */
             half_width_95: string;
+            /** @description Holds the return four times in five. */
             interval_80: components["schemas"]["Interval"];
+            /** @description Holds the return nineteen times in twenty. */
             interval_95: components["schemas"]["Interval"];
+            /** @description The probability of a rise. */
             probability_up: string;
+            /** @description The predicted distribution, ordered by level. */
             quantiles: components["schemas"]["Quantile"][];
+            /** @description The scale the intervals are built on. */
             scale: string;
         };
         /** @description A headline with its score. */
@@ -1023,57 +1081,107 @@ export interface components {
             /** @description The words that made the score. */
             words: string[];
         };
+        /** @description One batch. */
         Ingestion: {
+            /** @description Why it failed. */
             failure?: string | null;
+            /** @description What was found, counted. */
             findings: components["schemas"]["Finding"][];
             findings_object?: components["schemas"]["StoredObject"] | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first session in it; of headlines the first day.
+             */
             first_session?: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
             id: string;
-            kind: components["schemas"]["IngestionKind"];
-            /** Format: date */
+            /** @description `bars`, `headlines`, or `unknown` where reading failed before that was clear. */
+            kind: string;
+            /**
+             * Format: date
+             * @description The last session in it; of headlines the last day.
+             */
             last_session?: string | null;
-            mode?: components["schemas"]["Mode"] | null;
+            /** @description Real or simulated, by which clock. */
+            mode?: string | null;
             object?: components["schemas"]["StoredObject"] | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the source was read.
+             */
             observed_at: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description The place of its event in the log.
+             */
             ordinal: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Rows kept out.
+             */
             quarantined: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Good rows.
+             */
             rows: number;
+            /** @description The kind of source. */
             source: string;
-            state: components["schemas"]["IngestionState"];
+            /** @description `recorded` or `failed`. */
+            state: string;
         };
-        /** @enum {string} */
-        IngestionKind: "bars" | "headlines" | "unknown";
-        /** @enum {string} */
-        IngestionState: "recorded" | "failed";
+        /** @description An instrument as everybody sees it. */
         Instrument: {
+            /** @description The close of the last known bar. */
             close?: string | null;
+            /** @description Whether it trades no more. */
             delisted: boolean;
+            /** @description Where it trades: a market identifier code, or `-`. */
             exchange: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The first session it was seen on.
+             */
             first_session: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id, which outlives its symbol.
+             */
             id: string;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The session of its last known bar.
+             */
             last_session?: string | null;
+            /** @description The company's name, where known. */
             name?: string | null;
+            /** @description The close of the bar before, split-adjusted like `close`. */
             previous_close?: string | null;
+            /** @description The company's sector, where known. */
             sector?: string | null;
+            /** @description Its present ticker symbol. */
             symbol: string;
         };
+        /** @description An instrument in few words, where another thing speaks of it. */
         InstrumentRef: {
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
             id: string;
+            /** @description The company's name, where known. */
             name?: string | null;
+            /** @description Its present ticker symbol. */
             symbol: string;
         };
+        /** @description An interval of log returns. */
         Interval: {
+            /** @description Its upper end. */
             high: string;
+            /** @description Its lower end. */
             low: string;
         };
         /** @description All of something that has no pages. */
@@ -1112,19 +1220,14 @@ export interface components {
             items: components["schemas"]["Prediction"][];
         };
         /** @description All of something that has no pages. */
-        Items_ProjectionReport: {
+        Items_ProjectionState: {
             /** @description The things themselves. */
-            items: components["schemas"]["ProjectionReport"][];
+            items: components["schemas"]["ProjectionState"][];
         };
         /** @description All of something that has no pages. */
         Items_RecordPoint: {
             /** @description The things themselves. */
             items: components["schemas"]["RecordPoint"][];
-        };
-        /** @description All of something that has no pages. */
-        Items_TrainingRun: {
-            /** @description The things themselves. */
-            items: components["schemas"]["TrainingRun"][];
         };
         /** @description All of something that has no pages. */
         Items_Watchlist: {
@@ -1136,77 +1239,84 @@ export interface components {
             /** @description The things themselves. */
             items: components["schemas"]["WebhookEndpoint"][];
         };
-        /** @description Things as they were known at a place in the log. */
+        /** @description What was known at a moment. */
         Known_Model: {
             /**
              * Format: date-time
-             * @description The time of that place; null before the first event.
+             * @description The service's time of that ordinal; null before the first event.
              */
             as_of?: string | null;
-            /** @description The things as known there. */
+            /** @description What was known. */
             items: components["schemas"]["Model"][];
             /**
              * Format: int64
-             * @description The place in the log this answer stands for.
+             * @description The ordinal the answer stands for: nothing later has a part in it.
              */
             ordinal: number;
         };
-        /** @description Things as they were known at a place in the log. */
+        /** @description What was known at a moment. */
         Known_Record: {
             /**
              * Format: date-time
-             * @description The time of that place; null before the first event.
+             * @description The service's time of that ordinal; null before the first event.
              */
             as_of?: string | null;
-            /** @description The things as known there. */
+            /** @description What was known. */
             items: components["schemas"]["Record"][];
             /**
              * Format: int64
-             * @description The place in the log this answer stands for.
+             * @description The ordinal the answer stands for: nothing later has a part in it.
              */
             ordinal: number;
         };
-        /** @description Things as they were known at a place in the log. */
+        /** @description What was known at a moment. */
         Known_TimelineEntry: {
             /**
              * Format: date-time
-             * @description The time of that place; null before the first event.
+             * @description The service's time of that ordinal; null before the first event.
              */
             as_of?: string | null;
-            /** @description The things as known there. */
+            /** @description What was known. */
             items: components["schemas"]["TimelineEntry"][];
             /**
              * Format: int64
-             * @description The place in the log this answer stands for.
+             * @description The ordinal the answer stands for: nothing later has a part in it.
              */
             ordinal: number;
         };
-        /** @description One page of a list. */
+        /** @description A page of a list. */
         List_Ingestion: {
-            /** @description The things on this page. */
+            /** @description The rows of this page. */
             items: components["schemas"]["Ingestion"][];
-            /** @description Give it as `cursor` to read on; null on the last page. */
+            /** @description The cursor of the next page, where there is one. */
             next?: string | null;
         };
-        /** @description One page of a list. */
+        /** @description A page of a list. */
         List_Instrument: {
-            /** @description The things on this page. */
+            /** @description The rows of this page. */
             items: components["schemas"]["Instrument"][];
-            /** @description Give it as `cursor` to read on; null on the last page. */
+            /** @description The cursor of the next page, where there is one. */
             next?: string | null;
         };
-        /** @description One page of a list. */
+        /** @description A page of a list. */
         List_LogEvent: {
-            /** @description The things on this page. */
+            /** @description The rows of this page. */
             items: components["schemas"]["LogEvent"][];
-            /** @description Give it as `cursor` to read on; null on the last page. */
+            /** @description The cursor of the next page, where there is one. */
             next?: string | null;
         };
-        /** @description One page of a list. */
+        /** @description A page of a list. */
         List_Prediction: {
-            /** @description The things on this page. */
+            /** @description The rows of this page. */
             items: components["schemas"]["Prediction"][];
-            /** @description Give it as `cursor` to read on; null on the last page. */
+            /** @description The cursor of the next page, where there is one. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_TrainingRun: {
+            /** @description The rows of this page. */
+            items: components["schemas"]["TrainingRun"][];
+            /** @description The cursor of the next page, where there is one. */
             next?: string | null;
         };
         /** @description Whether the process lives. */
@@ -1214,70 +1324,74 @@ export interface components {
             /** @description Always `live`. */
             status: string;
         };
-        /** @description The range of the log. */
+        /** @description How far the log reaches. */
         Log: {
             /**
              * Format: date-time
-             * @description The time of the first place; null while the log is empty.
+             * @description The service's time of the first event.
              */
             first_at?: string | null;
             /**
              * Format: int64
-             * @description The last place.
+             * @description The last sealed ordinal; 0 while there is none.
              */
             head: number;
             /**
              * Format: date-time
-             * @description The time of the last place; null while the log is empty.
+             * @description The service's time of the last event.
              */
             last_at?: string | null;
             /**
              * Format: int64
-             * @description Age of the oldest event that is not sealed yet, in milliseconds; null when all are.
+             * @description The age of the oldest event that is not sealed yet; null where all are.
              */
             sealed_lag_ms?: number | null;
         };
         /** @description One sealed event. */
         LogEvent: {
-            /** @description Which one. */
+            /** @description The aggregate. */
             aggregate_id: string;
-            /** @description What kind of thing it happened to. */
+            /** @description The kind of aggregate. */
             aggregate_type: string;
             /**
              * Format: date-time
-             * @description The service's time when it was recorded.
+             * @description The service's time of the decision.
              */
-            at?: string | null;
-            /** @description What caused it. */
+            at: string;
+            /** @description The key of the event it follows from. */
             causation_id?: string | null;
             /**
              * Format: uuid
-             * @description The request or reaction it belongs to.
+             * @description Shared by all consequences of one request.
              */
             correlation_id?: string | null;
-            /** @description What happened. */
+            /** @description Its stored name. */
             event_type: string;
             /**
              * Format: int64
              * @description Its place in the log.
              */
             ordinal: number;
-            /** @description The facts. */
+            /** @description What it says. */
             payload: Record<string, never>;
             /**
              * Format: date-time
-             * @description The database's time when it was recorded.
+             * @description The database's time of writing.
              */
             recorded_at: string;
             /**
              * Format: int64
-             * @description Its place in that thing's stream.
+             * @description The place in the aggregate's own stream, from 1.
              */
             sequence: number;
         };
+        /** @description Squared errors of a prediction and of the guesses that need no model. */
         Losses: {
+            /** @description Of "the mean return of the training data". */
             drift: string;
+            /** @description Of the prediction. */
             model: string;
+            /** @description Of "no change". */
             zero: string;
         };
         /** @description A mail as it was written. */
@@ -1311,12 +1425,16 @@ export interface components {
          * @enum {string}
          */
         MailGoes: "smtp" | "folder";
-        /** @enum {string} */
-        Mode: "live" | "replayed" | "simulated";
+        /** @description A named line of versions. */
         Model: {
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The version that publishes.
+             */
             champion?: number | null;
+            /** @description Its name. */
             name: string;
+            /** @description Its versions, newest first. */
             versions: components["schemas"]["ModelVersion"][];
         };
         /** @description One model as known at a place in the log. */
@@ -1332,28 +1450,55 @@ export interface components {
              */
             ordinal: number;
         };
+        /** @description One trained version. */
         ModelVersion: {
+            /** @description The artefact. */
             artefact: components["schemas"]["StoredObject"];
+            /** @description The code that made it. */
             code_version: string;
+            /** @description The digest of the manifest of that data. */
             dataset: string;
+            /** @description The measures that are shown first. */
             evaluation: components["schemas"]["EvaluationMeasure"][];
+            /** @description The full evaluation. */
             evaluation_object: components["schemas"]["StoredObject"];
+            /** @description The family, such as `ridge`. */
             family: string;
+            /** @description The horizons it covers, in sessions. */
             horizons: number[];
+            /** @description The checks of the leak sentinel that passed. */
             leak_checks: string[];
-            mode: components["schemas"]["Mode"];
+            /** @description The mode of the data it learnt from. */
+            mode: string;
+            /** @description The model. */
             model: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was registered.
+             */
             registered_at: string;
+            /** @description The seed of everything that was drawn; a string, as it may exceed what JSON numbers hold. */
             seed: string;
+            /** @description Whether the daily sentiment is a feature. */
             sentiment: boolean;
+            /** @description What it is good for. */
             status: components["schemas"]["VersionStatus"];
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last session of that data.
+             */
             trained_through: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The run that made it.
+             */
             training_run: string;
+            /** @description Whether it is better than its baselines, in words, for each horizon in order. */
             verdicts: string[];
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Its number, from 1.
+             */
             version: number;
         };
         /** @description An endpoint to register. */
@@ -1388,41 +1533,79 @@ export interface components {
              */
             password: string;
         };
+        /** @description A prediction, or the abstention from one. */
         Prediction: {
+            /** @description Why none was made. */
             abstention?: string | null;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The session whose close is the last thing it knew.
+             */
             as_of: string;
+            /** @description The close of the as-of session. */
             close?: string | null;
+            /** @description The digest of the manifest of the data it stands on. */
             dataset: string;
             forecast?: components["schemas"]["Forecast"] | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Sessions ahead.
+             */
             horizon: number;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
             id: string;
+            /** @description What it is about. */
             instrument: components["schemas"]["InstrumentRef"];
-            mode: components["schemas"]["Mode"];
+            /** @description Real or simulated prices, by which clock. */
+            mode: string;
+            /** @description The model that made it. */
             model: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description The place of its publication in the log.
+             */
             ordinal: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was published or abstained from.
+             */
             published_at: string;
+            /** @description The realised log return. */
             realised?: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The round it belongs to.
+             */
             round: string;
             score?: components["schemas"]["Score"] | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was measured.
+             */
             scored_at?: string | null;
-            state: components["schemas"]["PredictionState"];
-            /** Format: date */
+            /** @description What has become of it. */
+            state: components["schemas"]["State"];
+            /**
+             * Format: date
+             * @description The session whose close decides.
+             */
             target: string;
+            /** @description The close of the target session. */
             target_close?: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When that session closes.
+             */
             target_closes_at: string;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The version that made it.
+             */
             version: number;
         };
-        /** @enum {string} */
-        PredictionState: "open" | "scored" | "voided" | "abstained";
         /** @description A problem as it is sent (RFC 9457). */
         Problem: {
             /** @description What happened this time, in a sentence. */
@@ -1446,32 +1629,35 @@ export interface components {
          * @enum {string}
          */
         ProblemType: "/problems/not-yet" | "/problems/malformed-request" | "/problems/not-signed-in" | "/problems/wrong-credentials" | "/problems/not-admin" | "/problems/foreign-origin" | "/problems/account-suspended" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/email-taken" | "/problems/conflict" | "/problems/refused" | "/problems/already-champion" | "/problems/is-champion" | "/problems/out-of-service" | "/problems/nothing-to-roll-back-to" | "/problems/training-run-ended" | "/problems/watchlist-full" | "/problems/too-large" | "/problems/unsupported-media-type" | "/problems/invalid" | "/problems/idempotency-key-reused" | "/problems/internal" | "/problems/unavailable";
-        /** @description How far a read model has come. */
-        ProjectionReport: {
-            /** @description Why it stopped, if it did. */
+        /** @description How far a projection has come. */
+        ProjectionState: {
+            /** @description Why it stopped. */
             error?: string | null;
             /**
              * Format: int64
-             * @description How many places it is behind.
+             * @description Events it has not applied yet.
              */
             lag: number;
             /** @description Its name. */
             name: string;
             /**
              * Format: int64
-             * @description The last place of the log it has taken in.
+             * @description The last ordinal it has applied.
              */
             ordinal: number;
-            /** @description What it is doing, such as `running` or `stopped`. */
+            /** @description `running`, `warming`, `stopped` or `retired`. */
             state: string;
             /**
              * Format: int32
-             * @description Its version.
+             * @description The version of its tables and meaning.
              */
             version: number;
         };
+        /** @description One quantile of a predicted distribution. */
         Quantile: {
+            /** @description Its level. */
             level: string;
+            /** @description The log return at it. */
             value: string;
         };
         /** @description A delivery was queued. */
@@ -1499,70 +1685,148 @@ export interface components {
              */
             reason: string;
         };
+        /** @description How one model, or one version of it, did at one horizon. */
         Record: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Slots left empty.
+             */
             abstained: number;
+            /** @description Mean Brier score of the probability of a rise; a coin has 0.25. */
             brier?: string | null;
+            /** @description Share of outcomes inside the 80% interval. */
             coverage_80?: string | null;
+            /** @description Share of outcomes inside the 95% interval. */
             coverage_95?: string | null;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Predictions where there was a sign to get right.
+             */
             hit_predictions: number;
+            /** @description Share of right signs among those that had one. */
             hit_rate?: string | null;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Right signs.
+             */
             hits: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Sessions ahead.
+             */
             horizon: number;
+            /** @description Mean interval score of the 80% interval, in log return; lower is better. */
             interval_score_80?: string | null;
+            /** @description Mean interval score of the 95% interval. */
             interval_score_95?: string | null;
-            mode: components["schemas"]["Mode"];
+            /** @description Real or simulated prices, by which clock; never taken together. */
+            mode: string;
+            /** @description The model. */
             model: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Predictions whose day has not come.
+             */
             open: number;
+            /** @description Mean pinball loss, in log return; lower is better. */
             pinball?: string | null;
+            /** @description Root of the mean squared error, in log return. */
             rmse?: string | null;
+            /** @description The same of "the mean return of the training data". */
             rmse_drift?: string | null;
+            /** @description The same of "no change". */
             rmse_zero?: string | null;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Predictions measured.
+             */
             scored: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Sessions they were made as of.
+             */
             sessions: number;
+            /** @description The same against "the mean return of the training data". */
             skill_vs_drift?: string | null;
+            /** @description Upper end of its 95% interval. */
             skill_vs_drift_high?: string | null;
+            /** @description Lower end of its 95% interval, sessions as clusters. */
             skill_vs_drift_low?: string | null;
+            /** @description One minus the squared error in units of that of "no change"; above 0 is better than it. */
             skill_vs_zero?: string | null;
+            /** @description Share of rises among the outcomes: what "always up" would have hit. */
             up_share?: string | null;
+            /** @description Whether it is better than the drift. */
             verdict: components["schemas"]["Verdict"];
+            /** @description The same in a sentence. */
             verdict_words: string;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The version; null where all are taken together.
+             */
             version?: number | null;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Predictions taken out of the record by their rule.
+             */
             voided: number;
         };
+        /** @description One session of the record; the squared errors are sums over its predictions. */
         RecordPoint: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Predictions where there was a sign to get right.
+             */
             hit_predictions: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Right signs.
+             */
             hits: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Outcomes inside the 80% interval.
+             */
             inside_80: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Outcomes inside the 95% interval.
+             */
             inside_95: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Predictions measured.
+             */
             scored: number;
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The as-of session.
+             */
             session: string;
+            /** @description Sum of squared errors. */
             squared_error: string;
+            /** @description Sum of squared errors of "the mean return of the training data". */
             squared_error_drift: string;
+            /** @description Sum of squared errors of "no change". */
             squared_error_zero: string;
         };
+        /** @description How well a prediction did. */
         Score: {
+            /** @description Brier score of the probability of a rise: 0 is perfect, 0.25 is a coin. */
             brier: string;
+            /** @description Whether it had the sign right; null where there was no sign. */
             hit?: boolean | null;
+            /** @description Whether the 80% interval held the outcome. */
             inside_80: boolean;
+            /** @description Whether the 95% interval held the outcome. */
             inside_95: boolean;
+            /** @description Interval score of the 80% interval, in log return; lower is better. */
             interval_score_80: string;
+            /** @description Interval score of the 95% interval. */
             interval_score_95: string;
+            /** @description Mean pinball loss over the quantiles, in log return. */
             pinball: string;
+            /** @description Squared errors. */
             squared_error: components["schemas"]["Losses"];
         };
         /** @description A sign-in. */
@@ -1577,11 +1841,19 @@ export interface components {
             /** @description The token of the sign-in, shown once, when it is made; the cookie `almanac_session` holds the same. */
             token?: string | null;
         };
+        /**
+         * @description What has become of a prediction.
+         * @enum {string}
+         */
+        State: "open" | "scored" | "voided" | "abstained";
         /** @description What this service is. */
         Status: {
             /** @description Whether this is the demo. */
             demo: boolean;
-            /** @description The exchange whose sessions it lives by. */
+            /**
+             * @description The exchange whose sessions it lives by.
+             * @example XNYS
+             */
             exchange: string;
             /**
              * Format: int64
@@ -1595,9 +1867,15 @@ export interface components {
             last_session?: string | null;
             /** @description Where mail goes. */
             mail: components["schemas"]["MailGoes"];
-            /** @description The mode of its data and clock. */
-            mode: components["schemas"]["Mode"];
-            /** @description The model that publishes. */
+            /**
+             * @description The mode of its data and clock.
+             * @example simulated
+             */
+            mode: string;
+            /**
+             * @description The model that publishes.
+             * @example us-daily
+             */
             model: string;
             /**
              * Format: date-time
@@ -1607,22 +1885,42 @@ export interface components {
             /** @description The version of the program. */
             version: string;
         };
+        /** @description An object in object storage. */
         StoredObject: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Its length.
+             */
             bytes: number;
+            /** @description The key below the storage's root. */
             key: string;
+            /** @description SHA-256 of its bytes. */
             sha256: string;
         };
+        /** @description One event on a model's timeline. */
         TimelineEntry: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
             at: string;
+            /** @description `administrator`, or `gate: ` and the rule's name. */
             by?: string | null;
+            /** @description Its stored name. */
             event: string;
-            facts: unknown;
-            /** Format: int64 */
+            /** @description What else the event says. */
+            facts: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Its place in the log.
+             */
             ordinal: number;
+            /** @description The reason given. */
             reason?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The version it is about; of a rollback the one that became champion.
+             */
             version?: number | null;
         };
         /** @description How predictions did, as known at a place in the log. */
@@ -1640,36 +1938,70 @@ export interface components {
              */
             ordinal: number;
         };
+        /** @description One run. */
         TrainingRun: {
-            /** Format: date */
+            /**
+             * Format: date
+             * @description The last session of its data.
+             */
             as_of?: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it ended, however it ended.
+             */
             ended_at?: string | null;
+            /** @description Why there is no version. */
             failure?: string | null;
+            /** @description The family, such as `ridge`. */
             family: string;
+            /** @description The horizons, in sessions. */
             horizons: number[];
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
             id: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Instruments in its data.
+             */
             instruments?: number | null;
+            /** @description The model it is for. */
             model: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description The place of its request in the log.
+             */
             ordinal: number;
+            /** @description How far it has come, as a share between 0 and 1, where the trainer tells; never out of the log. */
             progress?: string | null;
+            /** @description `first_version`, `schedule` or `manual`. */
             reason: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
             requested_at: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Bars in its data.
+             */
             rows?: number | null;
+            /** @description Whether the daily sentiment is a feature. */
             sentiment: boolean;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When a trainer began.
+             */
             started_at?: string | null;
-            state: components["schemas"]["TrainingRunState"];
-            /** Format: int32 */
+            /** @description `requested`, `running`, `completed`, `failed` or `cancelled`. */
+            state: string;
+            /**
+             * Format: int32
+             * @description The version it became.
+             */
             version?: number | null;
         };
-        /** @enum {string} */
-        TrainingRunState: "requested" | "running" | "completed" | "failed" | "cancelled";
         /** @description What to train; what is left out is as for the scheduled runs. */
         TrainingWanted: {
             /**
@@ -1699,25 +2031,31 @@ export interface components {
              */
             sentiment?: boolean | null;
         };
-        /** @enum {string} */
+        /**
+         * @description Whether a model is better than the drift, the mean return of its training data.
+         * @enum {string}
+         */
         Verdict: "better" | "worse" | "cannot_be_told_from_chance" | "too_few";
-        /** @enum {string} */
+        /**
+         * @description What a version is good for.
+         * @enum {string}
+         */
         VersionStatus: "champion" | "able" | "retired" | "quarantined";
-        /** @description An instrument with its latest predictions. */
+        /** @description An instrument on a list. */
         WatchedInstrument: components["schemas"]["Instrument"] & {
-            /** @description Its predictions of the newest round, by horizon. */
+            /** @description Its newest prediction for each horizon. */
             latest: components["schemas"]["Prediction"][];
         };
-        /** @description A watchlist with what is latest about its instruments. */
+        /** @description A list with everything on it. */
         Watchlist: {
             /**
              * Format: uuid
-             * @description Its identity.
+             * @description Its id.
              */
             id: string;
-            /** @description What is watched, by symbol. */
+            /** @description What is on it, by symbol. */
             instruments: components["schemas"]["WatchedInstrument"][];
-            /** @description Its name. */
+            /** @description What its owner calls it. */
             name: string;
         };
         /** @description The name of a watchlist. */
@@ -1728,14 +2066,25 @@ export interface components {
              */
             name: string;
         };
+        /** @description An endpoint as its owner sees it. */
         WebhookEndpoint: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was registered.
+             */
             created_at: string;
+            /** @description Why it is not, as a stable word. */
             disabled_reason?: string | null;
+            /** @description Whether it is called. */
             enabled: boolean;
+            /** @description What it asks for. */
             event_types: string[];
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
             id: string;
+            /** @description Where it is called. */
             url: string;
         };
     };
@@ -1995,7 +2344,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Items_ProjectionReport"];
+                    "application/json": components["schemas"]["Items_ProjectionState"];
                 };
             };
             /** @description What went wrong (RFC 9457) */
@@ -2219,6 +2568,7 @@ export interface operations {
             query?: {
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
                 after?: string;
             };
             header?: never;
@@ -2252,6 +2602,7 @@ export interface operations {
             query?: {
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
                 after?: string;
             };
             header?: never;
@@ -2287,7 +2638,6 @@ export interface operations {
             query?: {
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
-                after?: string;
             };
             header?: never;
             path: {
@@ -2357,6 +2707,7 @@ export interface operations {
             query?: {
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
                 after?: string;
             };
             header?: never;
@@ -2507,7 +2858,7 @@ export interface operations {
                 /** @description Made as of this session. */
                 as_of_session?: string;
                 /** @description In this state. */
-                state?: components["schemas"]["PredictionState"];
+                state?: components["schemas"]["State"];
                 /**
                  * @description How many at most, 50 unless said otherwise.
                  * @example 50
@@ -2772,10 +3123,8 @@ export interface operations {
                 model?: string;
                 /** @description Of this version alone. */
                 version?: number;
-                /** @description This many sessions ahead. */
+                /** @description This many sessions ahead; 1 unless said otherwise. */
                 horizon?: number;
-                /** @description On this instrument alone. */
-                instrument?: string;
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
             };
@@ -2810,6 +3159,13 @@ export interface operations {
             query?: {
                 /** @description Of this model. */
                 model?: string;
+                /**
+                 * @description How many at most, 50 unless said otherwise.
+                 * @example 50
+                 */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                cursor?: string;
                 /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
                 after?: string;
             };
@@ -2819,13 +3175,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The runs */
+            /** @description One page of runs */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Items_TrainingRun"];
+                    "application/json": components["schemas"]["List_TrainingRun"];
                 };
             };
             /** @description What went wrong (RFC 9457) */
@@ -2925,6 +3281,36 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Accepted"];
                 };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unsubscribe_page: {
+        parameters: {
+            query: {
+                /** @description The token of the mail's unsubscribe link. */
+                token: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the page with the button */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description What went wrong (RFC 9457) */
             default: {
@@ -3207,12 +3593,12 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Queued again */
-            200: {
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Accepted"];
+                    "application/json": components["schemas"]["Queued"];
                 };
             };
             /** @description What went wrong (RFC 9457) */

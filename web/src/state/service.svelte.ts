@@ -12,8 +12,6 @@ class Service {
   /** Changes when a session has been ingested: pages that read it read themselves anew. */
   session = $derived(this.status?.last_session ?? null);
 
-  simulated = $derived(this.status?.mode === 'simulated');
-
   /** Asks now and from then on, more often where time runs faster. Gives the way to stop. */
   watch(): () => void {
     let timer: ReturnType<typeof setTimeout>;
