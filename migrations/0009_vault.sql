@@ -1,5 +1,5 @@
--- Everything personal, everything a person typed, every credential and URL. Events name only the id, so erasing
--- a person deletes rows here and the log still verifies.
+-- Everything personal, everything a person typed, every credential and URL. Events name only the id, so
+-- erasing a person deletes rows here and the log still verifies.
 create table vault (
     id     uuid not null,
     owner  uuid not null,

@@ -1,5 +1,6 @@
--- Mails to send, written in the step of the subscription that decided on them, under a deterministic key:
--- the same decision taken twice is one mail. `next_attempt_at` is the service's time, `leased_until` the database's.
+-- Mails to send, written in the step of the subscription that decided on them, under a deterministic key: the
+-- same decision taken twice is one mail. `next_attempt_at` is the service's time, `leased_until` the
+-- database's.
 create table mail_outbox (
     key             text  not null,
     account         uuid  not null,

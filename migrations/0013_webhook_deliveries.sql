@@ -1,5 +1,5 @@
--- Webhook messages to deliver, and each attempt that was made. The id is what the receiver sees as `webhook-id`,
--- the same in every attempt, so that it can drop repetitions.
+-- Webhook messages to deliver, and each attempt that was made. The id is what the receiver sees as
+-- `webhook-id`, the same in every attempt, so that it can drop repetitions.
 create table webhook_deliveries (
     id              uuid  not null,
     key             text  not null,

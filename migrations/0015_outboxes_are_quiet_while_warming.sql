@@ -1,5 +1,6 @@
--- A projection that is rebuilt lives through history again; nobody may be mailed or called a second time for it.
--- The step of a warming version sets `almanac.quiet` for its transaction, and the outboxes swallow what it writes.
+-- A projection that is rebuilt lives through history again; nobody may be mailed or called a second time for
+-- it. The step of a warming version sets `almanac.quiet` for its transaction, and the outboxes swallow what
+-- it writes.
 create function swallow_when_quiet() returns trigger language plpgsql as $$
 begin
     if coalesce(current_setting('almanac.quiet', true), '') = 'on' then

@@ -36,12 +36,12 @@ struct Bells {
 }
 
 impl Database {
-    /// Connects to the database at `url` with up to 16 connections.
+    /// Connects to the database at `url` with up to 32 connections.
     ///
     /// # Errors
     /// When it cannot be reached, or is older than PostgreSQL 15.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::connect(PgConnectOptions::from_str(url)?, 16).await
+        Self::connect(PgConnectOptions::from_str(url)?, 32).await
     }
 
     /// Connects with the given options and number of connections.
@@ -52,9 +52,13 @@ impl Database {
     /// # Errors
     /// When it cannot be reached, or is older than PostgreSQL 15.
     pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
-        let options = options
-            .application_name("almanac")
-            .options([("search_path", "read,public"), ("idle_in_transaction_session_timeout", "30s")]);
+        let options = options.application_name("almanac").options([
+            ("search_path", "read,public"),
+            ("idle_in_transaction_session_timeout", "30s"),
+            // Every statement here is short; starting a worker or a compiler costs more than it saves.
+            ("max_parallel_workers_per_gather", "0"),
+            ("jit", "off"),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(15))
@@ -75,8 +79,8 @@ impl Database {
     /// # Errors
     /// When a migration fails or an applied one differs from the one in this binary.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // Not on a pooled connection: its search path begins with `read`, where the migrator would then look for its
-        // own table in vain and begin again.
+        // Not on a pooled connection: its search path begins with `read`, where the migrator would then look
+        // for its own table in vain and begin again.
         let mut connection = self.connect_apart().await?;
         connection.execute("set search_path = public").await?;
         MIGRATIONS.run(&mut connection).await?;
@@ -95,8 +99,8 @@ impl Database {
         self.bells.sealed.subscribe()
     }
 
-    /// Feeds [`Database::head`] from other processes for as long as it is polled: by notification, and by asking every
-    /// 250 ms whatever happens to the notifications. It never ends; dropping it is safe.
+    /// Feeds [`Database::head`] from other processes for as long as it is polled: by notification, and by
+    /// asking every 250 ms whatever happens to the notifications. It never ends; dropping it is safe.
     pub async fn listen(&self) {
         loop {
             if let Err(error) = self.listen_until_broken().await {

@@ -64,7 +64,8 @@ pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 55 locks, 57 operator intervention
+        // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 55 locks, 57 operator
+        // intervention
         sqlx::Error::Database(database) => database
             .code()
             .is_some_and(|code| ["08", "40", "53", "55", "57"].iter().any(|class| code.starts_with(class))),

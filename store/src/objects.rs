@@ -1,7 +1,7 @@
 //! Object storage: bytes named by their digest, in a local folder or in any service `object_store` speaks to.
 //!
-//! Bytes are written before the event that names them, so an event never names what is not there. Writing the same
-//! bytes twice is harmless, and reading checks that they are still the same.
+//! Bytes are written before the event that names them, so an event never names what is not there. Writing the
+//! same bytes twice is harmless, and reading checks that they are still the same.
 
 use std::fs;
 use std::path::Path as FilePath;
@@ -63,11 +63,12 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// The storage at `url`: `file:FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`.
+    /// The storage at `url`: `file:FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
+    /// `az://CONTAINER/PREFIX`.
     ///
     /// `options` carry what the URL does not, by the names of `object_store` in lower case: `aws_endpoint`,
-    /// `aws_region`, `aws_access_key_id`, `aws_secret_access_key`, `aws_allow_http`, and the like. Names of other services
-    /// are ignored, so the environment may be passed in as it is.
+    /// `aws_region`, `aws_access_key_id`, `aws_secret_access_key`, `aws_allow_http`, and the like. Names of
+    /// other services are ignored, so the environment may be passed in as it is.
     ///
     /// # Errors
     /// When the URL names no storage, or the options do not fit it.
@@ -114,7 +115,8 @@ impl Objects {
             Err(source) => return Err(ObjectError::Failed { key, source }),
         };
         if !there {
-            // Plainly, not only-if-absent, which not every S3-compatible service knows: the same name means the same bytes.
+            // Plainly, not only-if-absent, which not every S3-compatible service knows: the same name means
+            // the same bytes.
             let written = self.store.put(&path, bytes.into()).await;
             written.map_err(|source| ObjectError::Failed { key: key.clone(), source })?;
         }
@@ -138,7 +140,8 @@ impl Objects {
         Ok(bytes.into())
     }
 
-    /// Only names this type has given out are paths: a key can come from an event, and must not lead elsewhere.
+    /// Only names this type has given out are paths: a key can come from an event, and must not lead
+    /// elsewhere.
     fn path(&self, key: &str) -> Result<Path, ObjectError> {
         let bad = || ObjectError::BadKey(key.to_owned());
         digest_in(key).ok_or_else(bad)?;

@@ -1,10 +1,10 @@
 //! A database of its own for every test, on one server that all tests share.
 //!
-//! nextest runs each test in a process of its own, so the server cannot belong to any of them. Whoever comes first
-//! starts it, under a lock, in a folder for temporary files named by this checkout; it runs detached under a small
-//! shell that stops it when no test has shown itself for ten minutes. It holds one migrated template for each set
-//! of migrations, and [`TestDatabase::new`] clones that. A test that must hold write transactions open, or kill
-//! servers, starts an [`OwnServer`].
+//! nextest runs each test in a process of its own, so the server cannot belong to any of them. Whoever comes
+//! first starts it, under a lock, in a folder for temporary files named by this checkout; it runs detached
+//! under a small shell that stops it when no test has shown itself for ten minutes. It holds one migrated
+//! template for each set of migrations, and [`TestDatabase::new`] clones that. A test that must hold write
+//! transactions open, or kill servers, starts an [`OwnServer`].
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::fs::{self, DirBuilder, File};
@@ -26,7 +26,7 @@ use crate::postgres::{Cluster, Durability, PostgresError, PostgresServer, Settin
 use crate::{Database, StoreError};
 
 /// The server ends when no test has shown itself for so long.
-const IDLE: Duration = Duration::from_mins(10);
+const IDLE: Duration = Duration::from_secs(600);
 
 /// A running test shows itself this often.
 const SHOW: Duration = Duration::from_secs(60);
@@ -95,8 +95,9 @@ impl Deref for TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let name = self.name.clone();
-        // A thread of its own, because a test's runtime cannot be waited for from inside it; the process may end
-        // right after, so this waits. A database that stays after all is dropped when the server starts next time.
+        // A thread of its own, because a test's runtime cannot be waited for from inside it; the process may
+        // end right after, so this waits. A database that stays after all is dropped when the server starts
+        // next time.
         let dropper = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime
@@ -285,8 +286,8 @@ impl Drop for ScratchFolder {
     }
 }
 
-/// A migrated database on a server that nobody else uses: for tests that hold write transactions open, which would keep
-/// every other test of the same server waiting, or that kill servers.
+/// A migrated database on a server that nobody else uses: for tests that hold write transactions open, which
+/// would keep every other test of the same server waiting, or that kill servers.
 #[derive(Debug)]
 pub struct OwnServer {
     database: Database,

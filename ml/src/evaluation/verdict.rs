@@ -88,6 +88,9 @@ pub(super) fn compare(
     }
 }
 
+/// Forty years of sessions: beyond them a count of sessions needed is only a large number.
+const A_LIFETIME: u64 = 10_000;
+
 fn words(
     name: &str,
     verdict: Verdict,
@@ -108,9 +111,8 @@ fn words(
         (Verdict::Better, _) => format!("better than {name}: {size}"),
         (Verdict::Worse, _) => format!("worse than {name}: {size}"),
         (Verdict::CannotBeTold, Some(more)) => {
-            format!(
-                "cannot be told from {name} by more than chance: {size}; about {more} more sessions needed"
-            )
+            let more = if more > A_LIFETIME { format!("more than {A_LIFETIME}") } else { format!("about {more}") };
+            format!("cannot be told from {name} by more than chance: {size}; {more} more sessions needed")
         }
         (Verdict::CannotBeTold, None) => format!("cannot be told from {name} by more than chance: {size}"),
     }

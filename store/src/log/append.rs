@@ -53,8 +53,8 @@ impl From<sqlx::Error> for AppendError {
 
 /// The repository cqrs-es works with, made for one command or one batch.
 ///
-/// It reads through postgres-es. What cqrs-es persists is only staged; [`Append::write`] then writes it in one
-/// transaction, because postgres-es would open and commit one of its own for each aggregate.
+/// It reads through postgres-es. What cqrs-es persists is only staged; [`Append::write`] then writes it in
+/// one transaction, because postgres-es would open and commit one of its own for each aggregate.
 #[derive(Clone)]
 pub struct Append(Arc<Inner>);
 
@@ -105,7 +105,8 @@ impl Append {
         }))
     }
 
-    /// Writes everything staged since the last call, the commands it came from, and `extras`, in one transaction.
+    /// Writes everything staged since the last call, the commands it came from, and `extras`, in one
+    /// transaction.
     ///
     /// `event_id` names each event.
     pub(crate) async fn write(

@@ -11,7 +11,8 @@ use super::extras::Extras;
 use super::issued::Issued;
 use crate::StoreError;
 
-/// So many commands are written in one transaction: enough to make the round trips vanish, few enough to stay short.
+/// So many commands are written in one transaction: enough to make the round trips vanish, few enough to stay
+/// short.
 const AT_ONCE: usize = 500;
 
 type Outcome<A> = Result<Committed, CommandError<<A as Aggregate>::Error>>;
@@ -25,9 +26,10 @@ struct Item<C> {
 impl CommandBus {
     /// Decides many commands of one kind of aggregate and writes their events in few transactions.
     ///
-    /// Each outcome stands at the place of its command, and a refused command does not hold up the others. Every
-    /// command gets an id of its own that follows from the one in `issued`, so a batch may be given again after a
-    /// crash. When somebody else writes to one of the streams at the same time, the commands are executed one by one.
+    /// Each outcome stands at the place of its command, and a refused command does not hold up the others.
+    /// Every command gets an id of its own that follows from the one in `issued`, so a batch may be given
+    /// again after a crash. When somebody else writes to one of the streams at the same time, the commands
+    /// are executed one by one.
     ///
     /// # Errors
     /// When the database fails; commands of earlier parts of the batch may have had their effect.

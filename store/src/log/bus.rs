@@ -133,8 +133,8 @@ impl CommandBus {
 
     /// Like [`CommandBus::execute`], with rows that stand or fall with the events.
     ///
-    /// A refusal is not remembered, because it has no effect: the same command id may succeed later. The extras
-    /// are applied even when the command makes no event.
+    /// A refusal is not remembered, because it has no effect: the same command id may succeed later. The
+    /// extras are applied even when the command makes no event.
     ///
     /// # Errors
     /// When a rule refuses it, or it cannot be written; then it has had no effect.

@@ -12,8 +12,8 @@ use super::tree::Hash;
 /// Keeps these digests apart from every other use of SHA-256, and names the version of their making.
 const DOMAIN_TAG: &[u8] = b"almanac/event\x00v1\x00";
 
-/// What an event's digest covers: everything but the database's own bookkeeping (transaction, position, time of
-/// sealing), so that an export imports with the same digests.
+/// What an event's digest covers: everything but the database's own bookkeeping (transaction, position, time
+/// of sealing), so that an export imports with the same digests.
 pub(crate) struct Hashed<'a> {
     pub ordinal: i64,
     pub key: &'a EventKey,

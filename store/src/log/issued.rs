@@ -63,7 +63,8 @@ impl Issued {
         Ok(Self { request_hash: Some(Sha256::digest(form).into()), ..self })
     }
 
-    /// The same circumstances for one item of a batch: its command id follows from the batch's and the item's place.
+    /// The same circumstances for one item of a batch: its command id follows from the batch's and the item's
+    /// place.
     pub(crate) fn for_item(&self, aggregate_type: &str, aggregate_id: &str) -> Self {
         let name = format!("{aggregate_type}:{aggregate_id}");
         Self { command_id: Uuid::new_v5(&self.command_id, name.as_bytes()), ..self.clone() }

@@ -1,9 +1,10 @@
 //! The event log: append, seal, read by one contiguous ordinal.
 //!
-//! *Append*: [`CommandBus`] loads an aggregate, lets it decide, and writes its events with everything that must stand
-//! or fall with them in one transaction. *Seal*: one [`Sequencer`] gives committed events contiguous ordinals without
-//! ever skipping one; all the subtlety of concurrent transactions lives in that file. *Read*: a [`Subscription`] feeds
-//! sealed events to a [`Handler`] exactly once, and [`LogReader`] answers questions about the log.
+//! *Append*: [`CommandBus`] loads an aggregate, lets it decide, and writes its events with everything that
+//! must stand or fall with them in one transaction. *Seal*: one [`Sequencer`] gives committed events
+//! contiguous ordinals without ever skipping one; all the subtlety of concurrent transactions lives in that
+//! file. *Read*: a [`Subscription`] feeds sealed events to a [`Handler`] exactly once, and [`LogReader`]
+//! answers questions about the log.
 
 mod append;
 mod batch;
@@ -13,11 +14,13 @@ mod command_log;
 mod event_hash;
 mod extras;
 mod issued;
+mod leader;
 mod projection_schema;
 mod reader;
 mod rebuild;
 mod recorded;
 mod sequencer;
+mod stall;
 mod step;
 mod subscription;
 mod tree;
@@ -33,7 +36,8 @@ pub use issued::Issued;
 pub use reader::LogReader;
 pub use rebuild::Rebuilt;
 pub use recorded::{BadEventKey, EventKey, Recorded};
-pub use sequencer::{Sealed, Sequencer, Stall};
+pub use sequencer::{Sealed, Sequencer};
+pub use stall::Stall;
 pub use subscription::{Handler, HandlerError, OnPoison, State, Status, Step, Subscription};
 pub use tree::{Frontier, Hash};
 pub use wait::{Until, wait_for};

@@ -4,7 +4,8 @@ use sqlx::{Executor, PgConnection};
 
 use crate::StoreError;
 
-/// Lower-case letters, digits and underscores, beginning with a letter: names become parts of SQL identifiers.
+/// Lower-case letters, digits and underscores, beginning with a letter: names become parts of SQL
+/// identifiers.
 pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     let fits = name.len() <= 40
         && name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -40,8 +41,8 @@ pub(crate) async fn create(
     leave(connection).await
 }
 
-/// Lets unqualified names mean the tables of `schema` until the transaction ends; without one, what readers see.
-/// `quiet` makes the outboxes swallow what is written.
+/// Lets unqualified names mean the tables of `schema` until the transaction ends; without one, what readers
+/// see. `quiet` makes the outboxes swallow what is written.
 pub(crate) async fn enter(
     connection: &mut PgConnection,
     schema: Option<&str>,

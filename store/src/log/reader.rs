@@ -28,7 +28,7 @@ impl LogReader {
     /// # Errors
     /// When the database fails.
     pub async fn after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
-        self.select("where l.ordinal > $1 order by l.ordinal limit $2", |query| {
+        self.select("where l.ordinal > $1 and l.ordinal <= $1 + $2 order by l.ordinal", |query| {
             query.bind(ordinal).bind(limit)
         })
         .await

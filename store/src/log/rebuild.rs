@@ -53,7 +53,8 @@ impl Subscription {
         }
     }
 
-    /// Makes an empty schema and a checkpoint of its own at zero, in place of what an interrupted rebuild left behind.
+    /// Makes an empty schema and a checkpoint of its own at zero, in place of what an interrupted rebuild
+    /// left behind.
     async fn begin_afresh(&self) -> Result<(Self, String), StoreError> {
         let (name, version) = (self.name(), self.handler.version());
         let status = self.status().await?;
@@ -103,7 +104,8 @@ impl Subscription {
         }
     }
 
-    /// Compares both in one snapshot, which writes nothing and holds up nobody; none when they are not at the same ordinal.
+    /// Compares both in one snapshot, which writes nothing and holds up nobody; none when they are not at the
+    /// same ordinal.
     async fn compare(&self, fresh_schema: &str) -> Result<Option<Rebuilt>, StoreError> {
         let mut snapshot = self.database.pool().begin().await?;
         sqlx::query("set transaction isolation level repeatable read read only")
@@ -169,7 +171,8 @@ impl Subscription {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        // After the switch, in a transaction of its own: it waits for readers that still look at the old tables.
+        // After the switch, in a transaction of its own: it waits for readers that still look at the old
+        // tables.
         sqlx::query(&format!("drop schema if exists {superseded} cascade"))
             .execute(self.database.pool())
             .await?;

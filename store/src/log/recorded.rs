@@ -106,7 +106,8 @@ impl Recorded {
         service_time(&self.metadata).unwrap_or(self.recorded_at)
     }
 
-    /// The digest of the event as it reads now; it equals `event_hash` as long as nobody has touched the event.
+    /// The digest of the event as it reads now; it equals `event_hash` as long as nobody has touched the
+    /// event.
     pub fn recomputed_hash(&self) -> Hash {
         Hashed {
             ordinal: self.ordinal,

@@ -35,7 +35,8 @@ impl Subscription {
         let status = self.status().await?;
         let limit = match status.state {
             State::Running => self.reader.head().await?,
-            // Never ahead of the version that readers see: whatever that one has told the world stays unsaid here.
+            // Never ahead of the version that readers see: whatever that one has told the world stays unsaid
+            // here.
             State::Warming => active_position(&self.database, self.name()).await?.unwrap_or(0),
             State::Stopped => {
                 let (ordinal, error) = (status.failed_ordinal.unwrap_or(0), status.error.unwrap_or_default());
@@ -82,8 +83,8 @@ impl Subscription {
         Ok(Applied::Events(count))
     }
 
-    /// Opens the step's transaction with the checkpoint locked; none when it is not where `status` says, or another
-    /// node has it.
+    /// Opens the step's transaction with the checkpoint locked; none when it is not where `status` says, or
+    /// another node has it.
     async fn lock_checkpoint(
         &self,
         status: &Status,

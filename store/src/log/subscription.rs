@@ -16,15 +16,16 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// Turns events into rows. Pure but for the connection: the same events give the same rows.
 ///
-/// In [`Handler::apply`] unqualified names mean the handler's own tables, or, for a handler of effects only, the
-/// views of active projections. Effects outside the database are never done here: they are written into an
-/// outbox under a deterministic key.
+/// In [`Handler::apply`] unqualified names mean the handler's own tables, or, for a handler of effects only,
+/// the views of active projections. Effects outside the database are never done here: they are written into
+/// an outbox under a deterministic key.
 #[async_trait]
 pub trait Handler: Send + Sync {
     /// The subscription's name: lower-case letters, digits and underscores.
     fn name(&self) -> &'static str;
 
-    /// The version of tables and meaning; a higher one is built up beside the old one and then takes its place.
+    /// The version of tables and meaning; a higher one is built up beside the old one and then takes its
+    /// place.
     fn version(&self) -> i32;
 
     /// Creates the handler's tables, by unqualified names; none for a handler of effects only.
@@ -35,8 +36,8 @@ pub trait Handler: Send + Sync {
         OnPoison::Stop
     }
 
-    /// Applies one event, inside the transaction that moves the checkpoint. Events it does not want are skipped by
-    /// returning `Ok`.
+    /// Applies one event, inside the transaction that moves the checkpoint. Events it does not want are
+    /// skipped by returning `Ok`.
     async fn apply(&self, connection: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError>;
 }
 
@@ -149,9 +150,9 @@ pub struct Subscription {
 impl Subscription {
     /// Joins `handler` to the log, creating its tables and checkpoint on first sight.
     ///
-    /// A handler whose name is new is active at once and starts at the beginning of the log. A higher version of a known
-    /// one builds up beside it and takes its place when it has caught up; without tables it goes on where the
-    /// older one stands. A lower version than the active one stays retired.
+    /// A handler whose name is new is active at once and starts at the beginning of the log. A higher version
+    /// of a known one builds up beside it and takes its place when it has caught up; without tables it goes
+    /// on where the older one stands. A lower version than the active one stays retired.
     ///
     /// # Errors
     /// When the name is unfit, a table name collides with another one, or the database fails.
@@ -291,8 +292,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// Follows the log for as long as it is polled: woken by the sequencer, and at least every 250 ms. It never ends;
-    /// dropping it at any moment is safe, because each step is one transaction.
+    /// Follows the log for as long as it is polled: woken by the sequencer, and at least every 250 ms. It
+    /// never ends; dropping it at any moment is safe, because each step is one transaction.
     pub async fn run(&self) {
         let mut head = self.database.head();
         let mut back_off = Duration::from_millis(100);

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
-/// The roots of the perfect subtrees that make up a tree of `size` leaves, largest first: all that is needed to add
-/// leaves and to name the root.
+/// The roots of the perfect subtrees that make up a tree of `size` leaves, largest first: all that is needed
+/// to add leaves and to name the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,

@@ -1,4 +1,5 @@
-//! Commands on one aggregate take turns inside this process, so that they do not run into each other's conflicts.
+//! Commands on one aggregate take turns inside this process, so that they do not run into each other's
+//! conflicts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

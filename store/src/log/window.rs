@@ -1,8 +1,8 @@
 //! Which committed events may be sealed now, and in which order.
 //!
-//! Transactions commit in another order than they begin. The window reads only events of transactions below the
-//! oldest one still running, in one statement with that bound: all of them have ended, so the window can never
-//! gain an event later.
+//! Transactions commit in another order than they begin. The window reads only events of transactions below
+//! the oldest one still running, in one statement with that bound: all of them have ended, so the window can
+//! never gain an event later.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,24 +32,40 @@ pub(crate) struct Candidate {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub candidates: Vec<Candidate>,
-    /// No event below this transaction id is missing from the window.
-    pub complete_below: i64,
+    /// No event below this place is missing from the window.
+    pub complete_below: Place,
     /// The limit was reached: there is more to read.
     pub full: bool,
     /// There are committed events that an open transaction keeps out of the window.
     pub waiting: bool,
 }
 
+/// A place in the order in which windows are read: by transaction, and inside one by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub xid: i64,
+    pub position: i64,
+}
+
+impl Candidate {
+    pub fn place(&self) -> Place {
+        Place { xid: self.xid, position: self.position }
+    }
+}
+
 /// Where to look for events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reach {
-    /// Transactions from this floor up to the oldest one still running.
-    Ended { floor: i64 },
+    /// From this place up to the oldest transaction still running.
+    Ended { floor: Place },
     /// Everything, whatever its transaction id: only under a lock that keeps writers out.
     Everything,
 }
 
 /// Reads up to `limit` unsealed events.
+///
+/// Each part has an order and a limit that lead the planner to the index on (xid, position), however little
+/// it knows of the table: on a guess it would read all of history.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     reach: Reach,
@@ -57,13 +73,15 @@ pub(crate) async fn read(
 ) -> Result<Window, sqlx::Error> {
     let (bounds, order, floor) = match reach {
         Reach::Ended { floor } => {
-            ("e.xid >= $1::text::xid8 and e.xid < h.oldest", "e.xid, e.position", floor)
+            ("(e.xid, e.position) >= ($1::text::xid8, $3) and e.xid < h.oldest", "e.xid, e.position", floor)
         }
-        Reach::Everything => ("$1::text is not null", "e.position", 0),
+        Reach::Everything => {
+            ("$1::text is not null and $3::bigint is not null", "e.position", Place { xid: 0, position: 0 })
+        }
     };
     let select = format!(
         "with horizon as materialized (
-             select oldest, exists (select 1 from events where xid >= oldest) as waiting
+             select oldest, (select position from events where xid >= oldest order by xid, position limit 1) is not null as waiting
                from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest) s
          )
          select h.oldest::text::bigint as oldest, h.waiting,
@@ -76,7 +94,12 @@ pub(crate) async fn read(
                  order by {order} limit $2
            ) c on true"
     );
-    let rows = sqlx::query(&select).bind(floor.to_string()).bind(limit).fetch_all(connection).await?;
+    let rows = sqlx::query(&select)
+        .bind(floor.xid.to_string())
+        .bind(limit)
+        .bind(floor.position)
+        .fetch_all(connection)
+        .await?;
     let (mut oldest, mut waiting) = (0, false);
     let mut candidates = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -87,8 +110,9 @@ pub(crate) async fn read(
         }
     }
     let full = candidates.len() as i64 >= limit;
-    let last_read = candidates.last().map_or(oldest, |last| last.xid);
-    Ok(Window { complete_below: if full { last_read } else { oldest }, candidates, full, waiting })
+    let end = Place { xid: oldest, position: 0 };
+    let last_read = candidates.last().map_or(end, Candidate::place);
+    Ok(Window { complete_below: if full { last_read } else { end }, candidates, full, waiting })
 }
 
 fn candidate(row: &PgRow) -> Result<Candidate, sqlx::Error> {
@@ -143,8 +167,8 @@ pub(crate) async fn arrange(
     Ok(in_order(candidates, lowest))
 }
 
-/// Sorts by position and lets an event pass only after its predecessor. `next` is the sequence each stream goes on with;
-/// a stream that is not in it must wait altogether.
+/// Sorts by position and lets an event pass only after its predecessor. `next` is the sequence each stream
+/// goes on with; a stream that is not in it must wait altogether.
 fn in_order(
     mut candidates: Vec<Candidate>,
     mut next: HashMap<Stream, i64>,

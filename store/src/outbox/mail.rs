@@ -67,8 +67,8 @@ pub struct MailState {
     pub sent_at: Option<DateTime<Utc>>,
 }
 
-/// Puts a mail into the outbox, in the transaction of a step. Nothing happens when its key is known, or when the step
-/// belongs to a projection that is warming up.
+/// Puts a mail into the outbox, in the transaction of a step. Nothing happens when its key is known, or when
+/// the step belongs to a projection that is warming up.
 ///
 /// # Errors
 /// When the database fails.
@@ -89,7 +89,8 @@ pub async fn put(connection: &mut PgConnection, mail: &NewMail) -> Result<(), sq
     Ok(())
 }
 
-/// Leases up to `limit` mails that are due at `now`, oldest first. Others do not get them until `lease` has passed.
+/// Leases up to `limit` mails that are due at `now`, oldest first. Others do not get them until `lease` has
+/// passed.
 ///
 /// # Errors
 /// When the database fails.

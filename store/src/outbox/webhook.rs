@@ -80,8 +80,8 @@ pub struct Attempt {
 const COLUMNS: &str = "id, endpoint, account, ordinal, event_type, payload, state, attempts, created_at, \
                        next_attempt_at, delivered_at, last_error";
 
-/// Puts a message into the outbox, in the transaction of a step. Nothing happens when its key is known, or when the
-/// step belongs to a projection that is warming up.
+/// Puts a message into the outbox, in the transaction of a step. Nothing happens when its key is known, or
+/// when the step belongs to a projection that is warming up.
 ///
 /// # Errors
 /// When the database fails.
@@ -104,7 +104,8 @@ pub async fn put(connection: &mut PgConnection, delivery: &NewDelivery) -> Resul
     Ok(())
 }
 
-/// Leases up to `limit` messages that are due at `now`, oldest first. Others do not get them until `lease` has passed.
+/// Leases up to `limit` messages that are due at `now`, oldest first. Others do not get them until `lease`
+/// has passed.
 ///
 /// # Errors
 /// When the database fails.
@@ -125,7 +126,8 @@ pub async fn claim_due(
     Ok(sqlx::query_as(&claim).bind(now).bind(limit).bind(interval(lease)).fetch_all(pool).await?)
 }
 
-/// Notes an attempt: delivered when it has no error, otherwise tried again at `retry_at`, or given up without one.
+/// Notes an attempt: delivered when it has no error, otherwise tried again at `retry_at`, or given up without
+/// one.
 ///
 /// Returns false when the lease had run out and somebody else has the message by now.
 ///

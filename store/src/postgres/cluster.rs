@@ -52,7 +52,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Runs `initdb` beside the final place and moves the result there, so that an interrupted run leaves nothing half made.
+    /// Runs `initdb` beside the final place and moves the result there, so that an interrupted run leaves
+    /// nothing half made.
     fn make(&self, parent: &Path) -> Result<(), PostgresError> {
         let unfinished = parent.join("postgres.unfinished");
         if unfinished.exists() {
@@ -102,15 +103,10 @@ impl Cluster {
 
     /// Where to connect to.
     pub fn url(&self, database: &str) -> String {
-        let mut sockets = String::new();
-        for byte in self.sockets.as_os_str().as_encoded_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                    sockets.push(char::from(*byte))
-                }
-                other => sockets.push_str(&format!("%{other:02X}")),
-            }
-        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let sockets: String = (self.sockets.as_os_str().as_encoded_bytes().iter())
+            .map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect();
         format!("postgres://almanac@localhost/{database}?host={sockets}")
     }
 
@@ -121,12 +117,14 @@ impl Cluster {
         let deadline = Instant::now() + LAST_RITES;
         while let Some(pid) = self.recorded_pid() {
             match command_line(pid) {
-                // The file of a dead server stays: with its help the next one makes sure that nothing of it still runs.
+                // The file of a dead server stays: with its help the next one makes sure that nothing of it
+                // still runs.
                 None => return Ok(()),
                 Some(line)
                     if !(line.contains("postgres") && line.contains(&*self.data.to_string_lossy())) =>
                 {
-                    // Another program has the number of the dead server, which would make the next one refuse to start.
+                    // Another program has the number of the dead server, which would make the next one refuse
+                    // to start.
                     let file = self.data.join("postmaster.pid");
                     return fs::remove_file(&file).map_err(PostgresError::io(&file));
                 }
@@ -148,6 +146,12 @@ impl Cluster {
     pub fn recorded_pid(&self) -> Option<u32> {
         let recorded = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
         recorded.lines().next()?.trim().parse().ok()
+    }
+
+    /// Removes the folder of the sockets, if the server has left it empty; the next start makes it anew.
+    pub fn remove_sockets(&self) {
+        // When it is not empty, the server is still ending.
+        let _ = fs::remove_dir(&self.sockets);
     }
 
     /// The end of the server's log, for an error message.

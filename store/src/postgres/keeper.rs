@@ -1,7 +1,7 @@
 //! The shells under which a server runs, so that it never outlives its purpose.
 //!
-//! A Unix process cannot be told safely to die with its parent. But when a process dies, however it dies, the pipes
-//! it holds are closed: a small shell waits for that and then stops the server in the orderly way.
+//! A Unix process cannot be told safely to die with its parent. But when a process dies, however it dies, the
+//! pipes it holds are closed: a small shell waits for that and then stops the server in the orderly way.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::PostgresError;
 use super::cluster::Cluster;
 
-/// Stops the server when standard input is closed. The read stands in a subshell, which gets the pipe as descriptor 3
-/// because a background job's own input is /dev/null.
+/// Stops the server when standard input is closed. The read stands in a subshell, which gets the pipe as
+/// descriptor 3 because a background job's own input is /dev/null.
 const UNTIL_ABANDONED: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- &
@@ -48,8 +48,8 @@ pub(super) fn start_until_abandoned(cluster: &Cluster, connections: u32) -> Resu
     start(cluster, connections, UNTIL_ABANDONED, &[], Stdio::piped())
 }
 
-/// Starts the server of `cluster` so that it outlives this process and ends when nobody has touched its file `used` for
-/// so long.
+/// Starts the server of `cluster` so that it outlives this process and ends when nobody has touched its file
+/// `used` for so long.
 pub(crate) fn start_until_unused(
     cluster: &Cluster,
     connections: u32,

@@ -1,8 +1,8 @@
 //! A private PostgreSQL server, found on this machine, started once and stopped with the process.
 //!
-//! Start with [`PostgresServer::start`]. The pieces: [`programs`](Programs) finds the server programs, `identity`
-//! decides which user they run as, `cluster` makes and inspects the data folder, `keeper` starts the server under a
-//! small shell that ends it when this process ends, however that happens.
+//! Start with [`PostgresServer::start`]. The pieces: [`programs`](Programs) finds the server programs,
+//! `identity` decides which user they run as, `cluster` makes and inspects the data folder, `keeper` starts
+//! the server under a small shell that ends it when this process ends, however that happens.
 
 mod cluster;
 mod identity;

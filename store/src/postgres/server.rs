@@ -51,7 +51,8 @@ pub struct PostgresServer {
     url: String,
     cluster: Cluster,
     running: Arc<Mutex<Option<Running>>>,
-    /// Locked as long as this process serves the folder; the operating system frees it however the process ends.
+    /// Locked as long as this process serves the folder; the operating system frees it however the process
+    /// ends.
     _lock: File,
 }
 
@@ -68,8 +69,8 @@ impl PostgresServer {
     /// When the server dies, it is started again, for as long as this value lives.
     ///
     /// # Errors
-    /// Says in one line what to do: when there are no programs, when another process serves the folder, when the user it
-    /// must run as cannot reach it, or when it does not start.
+    /// Says in one line what to do: when there are no programs, when another process serves the folder, when
+    /// the user it must run as cannot reach it, or when it does not start.
     pub async fn start(data_dir: &Path, settings: Settings) -> Result<Self, PostgresError> {
         fs::create_dir_all(data_dir).map_err(PostgresError::io(data_dir))?;
         let data_dir = data_dir.canonicalize().map_err(PostgresError::io(data_dir))?;
@@ -103,6 +104,7 @@ impl PostgresServer {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.cluster.remove_sockets();
         Ok(())
     }
 
@@ -136,8 +138,8 @@ impl PostgresServer {
 }
 
 impl Drop for PostgresServer {
-    /// Waits a moment for the server to end, because whoever drops it may want its folder next. If it takes longer, its
-    /// keeper sees to it.
+    /// Waits a moment for the server to end, because whoever drops it may want its folder next. If it takes
+    /// longer, its keeper sees to it.
     fn drop(&mut self) {
         let Some(mut running) = take(&self.running) else { return };
         running.lifeline = None;
@@ -145,6 +147,7 @@ impl Drop for PostgresServer {
         while Instant::now() < deadline && matches!(running.keeper.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        self.cluster.remove_sockets();
     }
 }
 

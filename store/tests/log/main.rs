@@ -8,5 +8,6 @@ mod order;
 mod outboxes;
 mod projections;
 mod rows;
+mod speed;
 mod subscriptions;
 mod victim;
