@@ -10,8 +10,9 @@ use almanac_actors::notifier::{mailable, verify_unsubscribe_token};
 use almanac_domain::account::vault::{self, EMAIL, PASSWORD, WATCHLIST_NAME};
 use almanac_domain::account::{Account, AccountCommand, AccountRefusal, NotificationPreferences, Role};
 use almanac_domain::watchlist::{Watchlist, WatchlistCommand};
-use almanac_projections::accounts;
-use almanac_store::log::{CommandError, Committed, Extras, Issued, Until, wait_for};
+use almanac_projections::{accounts, watchlists};
+use almanac_store::StoreError;
+use almanac_store::log::{CommandError, Committed, EventKey, Extras, Issued, Until, wait_for};
 use almanac_store::vault::VaultRow;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -61,28 +62,38 @@ pub async fn open(
 ) -> Result<Uuid, CommandError<AccountRefusal>> {
     let id = parts.entropy.uuid_v7(parts.clock.now());
     let story = Issued::new(id).by(id);
-    let row = |kind: &str, value: String| VaultRow { id: vault::row(kind, id), owner: id, kind: kind.to_owned(), value };
+    let row = |kind: &str, value: String| VaultRow {
+        id: vault::row(kind, id),
+        owner: id,
+        kind: kind.to_owned(),
+        value,
+    };
     let extras = Extras::none()
         .take_claim(EMAIL_CLAIM, &session::normalised(email), id)
         .put_vault(row(EMAIL, email.trim().to_owned()))
         .put_vault(row(PASSWORD, password_hash));
     let stream = id.to_string();
-    let mut last = parts.bus.execute_with::<Account>(&stream, AccountCommand::OpenAccount, &story, extras).await?;
+    let mut last =
+        parts.bus.execute_with::<Account>(&stream, AccountCommand::OpenAccount, &story, extras).await?;
     for role in roles {
         let issued = part_of(&story, id, "role");
-        last = parts.bus.execute::<Account>(&stream, AccountCommand::GrantRole { role: *role }, &issued).await?;
+        last =
+            parts.bus.execute::<Account>(&stream, AccountCommand::GrantRole { role: *role }, &issued).await?;
     }
-    if let Err(error) = open_watchlist(parts, id).await {
-        tracing::warn!(%error, "an account was opened without its first watchlist");
+    match open_watchlist(parts, id).await {
+        Ok(made) => see(parts, made.as_ref(), watchlists::NAME).await?,
+        Err(error) => tracing::warn!(%error, "an account was opened without its first watchlist"),
     }
-    if let Some(key) = last.last() {
-        wait_for(&parts.database, Until::Event(key), accounts::NAME, PATIENCE).await?;
-    }
+    see(parts, last.last(), accounts::NAME).await?;
     Ok(id)
 }
 
 /// Gives an administrator another password, and signs them out everywhere.
-pub async fn set_administrators_password(parts: &Parts, account: Uuid, password_hash: String) -> Result<(), Problem> {
+pub async fn set_administrators_password(
+    parts: &Parts,
+    account: Uuid,
+    password_hash: String,
+) -> Result<(), Problem> {
     let row = VaultRow {
         id: vault::row(PASSWORD, account),
         owner: account,
@@ -106,8 +117,16 @@ pub fn first_watchlist(owner: Uuid) -> Uuid {
     vault::row("first_watchlist", owner)
 }
 
+/// Waits until a read model shows an event, so that whoever is told of it finds it.
+async fn see(parts: &Parts, event: Option<&EventKey>, subscription: &str) -> Result<(), StoreError> {
+    if let Some(key) = event {
+        wait_for(&parts.database, Until::Event(key), subscription, PATIENCE).await?;
+    }
+    Ok(())
+}
+
 /// Makes the watchlist an account begins with; when it was made before, nothing happens.
-pub async fn open_watchlist(parts: &Parts, owner: Uuid) -> Result<(), Problem> {
+pub async fn open_watchlist(parts: &Parts, owner: Uuid) -> Result<Option<EventKey>, Problem> {
     let id = first_watchlist(owner);
     let name = vault::row(WATCHLIST_NAME, id);
     let row =
@@ -116,7 +135,8 @@ pub async fn open_watchlist(parts: &Parts, owner: Uuid) -> Result<(), Problem> {
     let issued = Issued::new(id).correlated(owner).by(owner);
     let extras = Extras::none().put_vault(row);
     match parts.bus.execute_with::<Watchlist>(&id.to_string(), create, &issued, extras).await {
-        Ok(_) | Err(CommandError::Refused(_)) => Ok(()),
+        Ok(made) => Ok(made.last().cloned()),
+        Err(CommandError::Refused(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

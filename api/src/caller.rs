@@ -37,7 +37,8 @@ impl Caller {
         let state = request.app_data::<web::Data<State>>().ok_or(Kind::Unavailable)?;
         let token = token(request).ok_or(Kind::NotSignedIn)?;
         let sign_in = state.sign_ins.find(&token, state.wall.now()).await?.ok_or(Kind::NotSignedIn)?;
-        let account = accounts::find(state.parts.database.pool(), sign_in.account).await?.ok_or(Kind::NotSignedIn)?;
+        let account =
+            accounts::find(state.parts.database.pool(), sign_in.account).await?.ok_or(Kind::NotSignedIn)?;
         if account.suspended {
             return Err(Kind::Suspended.into());
         }

@@ -59,12 +59,10 @@ pub struct AdminOrder(pub Order);
 impl Order {
     /// The circumstances of the command, bound to what was asked: the same key with another request is refused.
     pub fn issued(&self, asked: &impl Serialize) -> Result<Issued, Problem> {
-        Issued::new(self.command).by(self.caller.id).for_request(&(&self.route, asked)).map_err(Problem::broken)
-    }
-
-    /// The circumstances of a further command of the same order, which `part` tells apart.
-    pub fn issued_part(&self, part: &str) -> Issued {
-        Issued::new(Uuid::new_v5(&self.command, part.as_bytes())).correlated(self.command).by(self.caller.id)
+        Issued::new(self.command)
+            .by(self.caller.id)
+            .for_request(&(&self.route, asked))
+            .map_err(Problem::broken)
     }
 
     /// The identity of what the order makes: the same when the order is repeated.

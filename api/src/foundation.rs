@@ -6,10 +6,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use almanac_actors::Parts;
 use almanac_actors::dispatcher::WebhookSettings;
 use almanac_actors::notifier::{self, LinkSecret, MailSettings, MailTransport};
 use almanac_actors::settings::{Settings, SourceSettings, TrainingSettings};
-use almanac_actors::Parts;
 use almanac_actors::supervisor::NotIdle;
 use almanac_domain::clock::Clock;
 use almanac_store::clock::Entropy;
@@ -84,12 +84,11 @@ impl Foundation {
         // Everything that speaks TLS shares one provider; a second call finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         fs::create_dir_all(&config.data_dir).map_err(file(&config.data_dir))?;
-        let (url, postgres) = match &config.database_url {
-            Some(url) => (url.clone(), None),
-            None => {
-                let server = PostgresServer::start(&config.data_dir, postgres::Settings::durable()).await?;
-                (server.url().to_owned(), Some(server))
-            }
+        let (url, postgres) = if let Some(url) = &config.database_url {
+            (url.clone(), None)
+        } else {
+            let server = PostgresServer::start(&config.data_dir, postgres::Settings::durable()).await?;
+            (server.url().to_owned(), Some(server))
         };
         let database = Database::open(&url).await?;
         database.migrate().await?;
@@ -206,7 +205,10 @@ pub fn keep(path: &Path, new: impl FnOnce() -> String) -> Result<String, StartEr
                 .mode(0o600)
                 .open(&draft)
                 .map_err(file(&draft))?;
-            file_there.write_all(text.as_bytes()).and_then(|()| file_there.sync_all()).map_err(file(&draft))?;
+            file_there
+                .write_all(text.as_bytes())
+                .and_then(|()| file_there.sync_all())
+                .map_err(file(&draft))?;
             fs::rename(&draft, path).map_err(file(path))?;
             Ok(text)
         }

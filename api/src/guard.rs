@@ -63,11 +63,66 @@ fn from_our_pages(request: &ServiceRequest) -> bool {
     let public = request
         .app_data::<web::Data<State>>()
         .and_then(|state| state.config.public_url.as_ref().map(Url::origin));
-    let at_host = text(HOST).is_some_and(|host| authority(&origin).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
+    let at_host =
+        text(HOST).is_some_and(|host| authority(&origin).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
     at_host || public.is_some_and(|public| public == origin.origin())
 }
 
 fn authority(origin: &Url) -> Option<String> {
     let host = origin.host_str()?;
     Some(origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse};
+
+    use super::*;
+
+    /// The status of a POST with these headers to a service at `almanac.example:8080`.
+    async fn posted(headers: &[(&'static str, &'static str)]) -> (StatusCode, bool) {
+        let app = App::new()
+            .default_service(web::to(HttpResponse::Ok))
+            .wrap(from_fn(origin))
+            .wrap(from_fn(super::headers));
+        let app = init_service(app).await;
+        let mut request =
+            TestRequest::post().uri("/api/v1/watchlists").insert_header((HOST, "almanac.example:8080"));
+        for header in headers {
+            request = request.insert_header(*header);
+        }
+        let response = call_service(&app, request.to_request()).await;
+        (response.status(), response.headers().contains_key("content-security-policy"))
+    }
+
+    #[actix_web::test]
+    async fn a_cookie_changes_nothing_unless_our_own_page_asks() {
+        let cookie = ("cookie", "almanac_session=1");
+        let ours = ("origin", "http://almanac.example:8080");
+        assert_eq!(posted(&[cookie, ours]).await.0, StatusCode::OK);
+        for foreign in [
+            "http://evil.example",
+            "http://almanac.example",
+            "http://almanac.example:8080.evil.example",
+            "http://evil.example/almanac.example:8080",
+            "null",
+        ] {
+            assert_eq!(posted(&[cookie, ("origin", foreign)]).await.0, StatusCode::FORBIDDEN, "{foreign}");
+        }
+        assert_eq!(posted(&[cookie]).await.0, StatusCode::FORBIDDEN);
+    }
+
+    #[actix_web::test]
+    async fn a_token_that_a_program_sends_on_purpose_needs_no_origin() {
+        assert_eq!(posted(&[("authorization", "Bearer 1")]).await.0, StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn a_refusal_carries_the_security_headers_too() {
+        assert_eq!(posted(&[("cookie", "almanac_session=1")]).await, (StatusCode::FORBIDDEN, true));
+        assert_eq!(posted(&[]).await, (StatusCode::OK, true));
+    }
 }

@@ -79,7 +79,8 @@ async fn faults(state: &State) -> BTreeMap<String, String> {
             faults.insert("database".to_owned(), "it cannot be reached".to_owned());
         }
         Err(_) => {
-            faults.insert("database".to_owned(), format!("it does not answer within {} s", PATIENCE.as_secs()));
+            faults
+                .insert("database".to_owned(), format!("it does not answer within {} s", PATIENCE.as_secs()));
         }
     }
     for report in state.actors.reports() {

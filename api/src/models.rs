@@ -2,7 +2,8 @@
 
 use actix_web::{get, post, web};
 use almanac_domain::model::{
-    DecidedBy, Model as Aggregate, ModelCommand, ModelVersionPromoted, ModelVersionQuarantined, ModelVersionRetired,
+    DecidedBy, Model as Aggregate, ModelCommand, ModelVersionPromoted, ModelVersionQuarantined,
+    ModelVersionRetired,
 };
 use almanac_domain::values::ModelName;
 use almanac_projections::models::{self, Model, TimelineEntry};
@@ -189,7 +190,8 @@ pub async fn quarantine_version(
     reason: web::Json<Reason>,
 ) -> Result<web::Json<Accepted>, Problem> {
     let (model, version) = path.into_inner();
-    let quarantine = ModelVersionQuarantined { version, reason: reason.checked()?, quarantined_at: state.now() };
+    let quarantine =
+        ModelVersionQuarantined { version, reason: reason.checked()?, quarantined_at: state.now() };
     decide(&state, &order, &model, ModelCommand::QuarantineVersion(quarantine), &reason).await
 }
 

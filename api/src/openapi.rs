@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{App, HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::schema::{ArrayItems, Components};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi as Describe, PartialSchema, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
 use crate::problem::{self, Kind};
 use crate::{
-    accounts, admin, health, instruments, mails, models, predictions, session, status, track_record, training_runs,
-    watchlists, webhook_deliveries, webhook_endpoints,
+    accounts, admin, health, instruments, mails, models, predictions, session, status, track_record,
+    training_runs, watchlists, webhook_deliveries, webhook_endpoints,
 };
 
 /// Everything that is described: the API below `/api/v1`, and the health of the service.
@@ -134,6 +135,13 @@ pub fn document() -> OpenApi {
     let app = App::new().into_utoipa_app().openapi(Head::openapi()).configure(routes);
     let (_, mut document) = app.split_for_parts();
     for item in document.paths.paths.values_mut() {
+        for operation in
+            [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+        {
+            if operation.security.is_some() {
+                operation.parameters.get_or_insert_default().push(idempotency_key());
+            }
+        }
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in operations.into_iter().flatten() {
             let responses = &mut operation.responses.responses;
@@ -190,6 +198,17 @@ impl Served {
             .content_type("application/json")
             .body(self.text.clone())
     }
+}
+
+fn idempotency_key() -> RefOr<Parameter> {
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Names the command: given twice, it has one effect and one answer."))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(200))))
+        .build()
+        .into()
 }
 
 fn any_problem() -> Response {

@@ -30,7 +30,10 @@ fn sent(request: &HttpRequest, path: &str, file: &EmbeddedFile) -> HttpResponse 
     let kept = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     let known = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)) {
-        return HttpResponse::NotModified().insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, kept)).finish();
+        return HttpResponse::NotModified()
+            .insert_header((ETAG, etag))
+            .insert_header((CACHE_CONTROL, kept))
+            .finish();
     }
     HttpResponse::Ok()
         .insert_header((ETAG, etag))
@@ -74,7 +77,8 @@ mod tests {
     fn what_the_browser_has_is_not_sent_again() {
         let first = page(&TestRequest::with_uri("/").to_http_request());
         let etag = first.headers().get(ETAG).cloned();
-        let request = TestRequest::with_uri("/").insert_header((IF_NONE_MATCH, etag.clone().unwrap_or_else(|| unreachable!())));
+        let request = TestRequest::with_uri("/")
+            .insert_header((IF_NONE_MATCH, etag.clone().unwrap_or_else(|| unreachable!())));
         assert_eq!(page(&request.to_http_request()).status(), StatusCode::NOT_MODIFIED);
         assert!(etag.is_some());
     }

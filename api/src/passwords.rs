@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 
 use almanac_store::clock::Entropy;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use tokio::sync::Semaphore;
 
 use crate::problem::{Kind, Problem};
@@ -65,7 +65,10 @@ impl Passwords {
         Ok(known && matches)
     }
 
-    async fn apart<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         let _turn = self.turns.acquire().await.map_err(|_| Kind::Unavailable)?;
         tokio::task::spawn_blocking(work).await.map_err(Problem::broken)
     }

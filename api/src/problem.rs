@@ -12,8 +12,8 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use serde::{Serialize, Serializer};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The media type of every problem.
@@ -269,7 +269,8 @@ mod tests {
     fn every_kind_stands_in_the_openapi_document() {
         let document = serde_json::to_value(crate::openapi::document()).unwrap();
         let offered = document.pointer("/components/schemas/ProblemType/enum").unwrap();
-        let offered: Vec<&str> = offered.as_array().unwrap().iter().filter_map(|value| value.as_str()).collect();
+        let offered: Vec<&str> =
+            offered.as_array().unwrap().iter().filter_map(|value| value.as_str()).collect();
         let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.address()).collect();
         assert_eq!(offered, kinds);
     }

@@ -94,7 +94,9 @@ impl<R: Refusal> From<CommandError<R>> for Problem {
             },
             CommandError::Conflict => Kind::Conflict.into(),
             CommandError::ClaimTaken { kind } if kind == "email" => Kind::EmailTaken.into(),
-            CommandError::ClaimTaken { kind } => Self::with(Kind::Refused, format!("the {kind} is already taken")),
+            CommandError::ClaimTaken { kind } => {
+                Self::with(Kind::Refused, format!("the {kind} is already taken"))
+            }
             CommandError::IdempotencyMismatch => Kind::IdempotencyMismatch.into(),
             CommandError::Unstorable(unstorable) => Self::with(Kind::Invalid, unstorable.to_string()),
             CommandError::Broken(error) => error.into(),

@@ -209,7 +209,10 @@ fn unreachable_url() -> Url {
 }
 
 /// Makes the first administrator unless there is one, and returns their one-time password.
-async fn first_admin(state: &State, password: Option<String>) -> Result<Option<(String, String)>, StartError> {
+async fn first_admin(
+    state: &State,
+    password: Option<String>,
+) -> Result<Option<(String, String)>, StartError> {
     let parts = &state.parts;
     let pool = parts.database.pool();
     let email = state.config.admin_email.clone();
@@ -227,12 +230,16 @@ async fn first_admin(state: &State, password: Option<String>) -> Result<Option<(
             // between opening the account and granting the role does the role come now, with a new password.
             let issued = Issued::new(parts.entropy.uuid_v7(parts.clock.now()));
             let grant = AccountCommand::GrantRole { role: Role::Admin };
-            let granted =
-                parts.bus.execute::<Account>(&account.to_string(), grant, &issued).await.map_err(Problem::from)?;
+            let granted = parts
+                .bus
+                .execute::<Account>(&account.to_string(), grant, &issued)
+                .await
+                .map_err(Problem::from)?;
             if granted.events.is_empty() {
                 return Ok(None);
             }
-            accounts::set_administrators_password(parts, account, state.passwords.hash(&password).await?).await?;
+            accounts::set_administrators_password(parts, account, state.passwords.hash(&password).await?)
+                .await?;
         }
     }
     Ok(Some((email, password)))

@@ -54,7 +54,8 @@ impl State {
     /// Waits until the read model `subscription` shows the effect of the command a caller named, if one was named.
     pub async fn settle(&self, after: &AfterQuery, subscription: &str) -> Result<(), Problem> {
         let Some(key) = &after.after else { return Ok(()) };
-        let key: EventKey = key.parse().map_err(|_| Problem::invalid("after", "this was not the `after` of an answer"))?;
+        let key: EventKey =
+            key.parse().map_err(|_| Problem::invalid("after", "this was not the `after` of an answer"))?;
         self.wait(Until::Event(&key), subscription).await
     }
 
@@ -73,7 +74,12 @@ impl State {
             Some(text) => match (text.parse::<i64>(), text.parse::<DateTime<Utc>>()) {
                 (Ok(ordinal), _) => moment::at_ordinal(pool, ordinal).await?,
                 (_, Ok(time)) => moment::at_time(pool, time).await?,
-                _ => return Err(Problem::invalid("as_of", "this is neither a time (RFC 3339) nor a place in the log")),
+                _ => {
+                    return Err(Problem::invalid(
+                        "as_of",
+                        "this is neither a time (RFC 3339) nor a place in the log",
+                    ));
+                }
             },
         };
         Ok(moment)

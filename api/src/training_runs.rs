@@ -2,7 +2,8 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use almanac_domain::training_run::{
-    TrainingCancelled, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun as Aggregate, TrainingRunCommand,
+    TrainingCancelled, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun as Aggregate,
+    TrainingRunCommand,
 };
 use almanac_domain::values::{Horizon, ModelName};
 use almanac_projections::paging::List;
@@ -53,7 +54,8 @@ impl TrainingWanted {
         let horizons = match &self.horizons {
             None => usual.horizons,
             Some(wanted) => {
-                let mut horizons = wanted.iter().map(|sessions| Horizon::new(*sessions)).collect::<Result<Vec<_>, _>>();
+                let mut horizons =
+                    wanted.iter().map(|sessions| Horizon::new(*sessions)).collect::<Result<Vec<_>, _>>();
                 if let Ok(horizons) = &mut horizons {
                     horizons.sort_unstable();
                     horizons.dedup();
@@ -65,7 +67,12 @@ impl TrainingWanted {
         if !FAMILIES.contains(&family.as_str()) {
             return Err(Problem::invalid("family", format!("it is one of: {}", FAMILIES.join(", "))));
         }
-        Ok(TrainingPlan { family, horizons, sentiment: self.sentiment.unwrap_or(usual.sentiment), seed: usual.seed })
+        Ok(TrainingPlan {
+            family,
+            horizons,
+            sentiment: self.sentiment.unwrap_or(usual.sentiment),
+            seed: usual.seed,
+        })
     }
 }
 

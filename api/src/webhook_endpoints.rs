@@ -68,11 +68,21 @@ pub async fn own(state: &State, caller: &Caller, id: Uuid) -> Result<WebhookEndp
 /// The URL as it goes into the vault, if it may be called at all.
 fn url_row(state: &State, owner: Uuid, endpoint: Uuid, url: &str) -> Result<VaultRow, Problem> {
     let url = check_url(url, state.config.webhooks).map_err(|refused| Problem::invalid("url", refused))?;
-    Ok(VaultRow { id: endpoints::url_row(endpoint), owner, kind: URL_KIND.to_owned(), value: url.to_string() })
+    Ok(VaultRow {
+        id: endpoints::url_row(endpoint),
+        owner,
+        kind: URL_KIND.to_owned(),
+        value: url.to_string(),
+    })
 }
 
 fn secret_row(owner: Uuid, endpoint: Uuid, secrets: &EndpointSecrets) -> VaultRow {
-    VaultRow { id: endpoints::secret_row(endpoint), owner, kind: SECRET_KIND.to_owned(), value: secrets.stored() }
+    VaultRow {
+        id: endpoints::secret_row(endpoint),
+        owner,
+        kind: SECRET_KIND.to_owned(),
+        value: secrets.stored(),
+    }
 }
 
 async fn secrets_of(state: &State, endpoint: Uuid) -> Result<EndpointSecrets, Problem> {

@@ -22,7 +22,8 @@ impl Ingest {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let bench = self.one_off.workbench().await?;
         let bar = self.one_off.bar();
-        let report = ingest_path(&bench.parts, &self.path, &mut |progress| bar.set_message(words(progress))).await;
+        let report =
+            ingest_path(&bench.parts, &self.path, &mut |progress| bar.set_message(words(progress))).await;
         bar.finish_and_clear();
         bench.clear_away().await?;
         let report = report?;

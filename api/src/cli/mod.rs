@@ -11,7 +11,7 @@ mod simulate;
 mod train;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -57,6 +57,7 @@ enum Verb {
 
 /// Where the service keeps its things, and what it is told.
 #[derive(Debug, Clone, Args)]
+#[allow(clippy::doc_markdown, reason = "clap prints these sentences as they stand")]
 struct Place {
     /// The folder everything is kept in (ALMANAC_DATA_DIR) [default: ./data]
     #[arg(long, value_name = "DIR")]
@@ -81,10 +82,11 @@ impl Place {
 pub fn run() -> ExitCode {
     let Almanac { verb } = Almanac::parse();
     let usual = if matches!(verb, Verb::Serve(_)) { "info" } else { "warn" };
-    // sqlx tells of every notice of the database, and hyper of every connection.
-    let usual = format!("{usual},sqlx=warn,hyper=warn,lettre=warn");
+    // sqlx tells of every notice of the database, and at the end of every connection that was still open.
+    let usual = format!("{usual},sqlx=warn,sqlx_core::pool=error,hyper=warn,lettre=warn");
     let filter = EnvFilter::try_from_env("ALMANAC_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -96,7 +98,9 @@ pub fn run() -> ExitCode {
         Verb::Train(verb) => runtime.block_on(verb.run()),
         Verb::Predict(verb) => runtime.block_on(verb.run()),
         Verb::Simulate(verb) => verb.run(),
-        Verb::Openapi => crate::openapi::document_text().map_err(Failure::from).and_then(|text| say(text.trim_end())),
+        Verb::Openapi => {
+            crate::openapi::document_text().map_err(Failure::from).and_then(|text| say(text.trim_end()))
+        }
         Verb::Migrate(verb) => runtime.block_on(verb.run()),
         Verb::CheckConfig(verb) => verb.run(),
     };
@@ -143,4 +147,23 @@ async fn asked_to_stop() -> io::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_verb_of_the_readme_is_there() {
+        let command = Almanac::command();
+        command.clone().debug_assert();
+        let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        for verb in
+            ["serve", "demo", "ingest", "train", "predict", "simulate", "openapi", "migrate", "check-config"]
+        {
+            assert!(verbs.contains(&verb), "{verb} is missing");
+        }
+    }
 }

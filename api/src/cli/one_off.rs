@@ -55,7 +55,8 @@ impl OneOff {
             }
         };
         let foundation = Foundation::lay(&config).await?;
-        let public_url = config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1:8080/"), Ok)?;
+        let public_url =
+            config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1:8080/"), Ok)?;
         let parts = foundation.parts(&config, &public_url, clock, Entropy::system())?;
         let tables = Service::start(&parts, &[Role::Log]);
         let bench = Workbench { parts, foundation, tables };
@@ -93,8 +94,9 @@ fn moment(text: &str, config: &Config) -> Result<DateTime<Utc>, Failure> {
     if let Ok(moment) = text.parse::<DateTime<Utc>>() {
         return Ok(moment);
     }
-    let day: NaiveDate =
-        text.parse().map_err(|_| format!("`--at {text}` is neither a time (RFC 3339) nor a date (YYYY-MM-DD)"))?;
+    let day: NaiveDate = text
+        .parse()
+        .map_err(|_| format!("`--at {text}` is neither a time (RFC 3339) nor a date (YYYY-MM-DD)"))?;
     let calendar = Calendar::of(&config.exchange);
     Ok(calendar.closes_at(calendar.at_or_before(day)))
 }

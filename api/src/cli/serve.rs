@@ -7,6 +7,7 @@ use crate::{App, Environment};
 
 /// Runs the service: database, actors, API and pages.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown, reason = "clap prints these sentences as they stand")]
 pub(super) struct Serve {
     #[command(flatten)]
     place: Place,

@@ -48,7 +48,9 @@ impl Simulate {
         let (first, last) = (sessions.first(), sessions.last());
         if self.json {
             let folder = self.out.display().to_string();
-            return say_json(&json!({ "folder": folder, "sessions": sessions.len(), "first": first, "last": last }));
+            return say_json(
+                &json!({ "folder": folder, "sessions": sessions.len(), "first": first, "last": last }),
+            );
         }
         say(&format!(
             "A simulated market of {} companies over {} sessions is in {}",

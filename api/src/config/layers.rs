@@ -100,8 +100,10 @@ pub(super) fn read(
     flags: &Flags,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Effective, ConfigError> {
-    let environment: BTreeMap<String, String> =
-        environment.into_iter().filter(|(name, _)| name.starts_with("ALMANAC_") || name == "DATABASE_URL").collect();
+    let environment: BTreeMap<String, String> = environment
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("ALMANAC_") || name == "DATABASE_URL")
+        .collect();
     let mut above = defaults();
     above.put_environment(&environment)?;
     above.put_flags(flags);
@@ -122,11 +124,13 @@ impl Effective {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let not_toml = |reason: String| ConfigError::NotToml { path: path.to_owned(), reason };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| not_toml(error.to_string()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| not_toml(error.to_string()))?;
         let origin = Origin::File(path.to_owned());
         for (key, value) in flattened(&table) {
             let setting = Setting::find(&key).ok_or_else(|| unknown(&key, origin.clone()))?;
-            let text = written(&value).ok_or_else(|| not_toml(format!("`{key}` is not a value or a list of values")))?;
+            let text = written(&value)
+                .ok_or_else(|| not_toml(format!("`{key}` is not a value or a list of values")))?;
             self.0.insert(setting.key, (text, origin.clone()));
         }
         Ok(())
@@ -137,7 +141,10 @@ impl Effective {
             self.0.insert("database_url", (url.clone(), Origin::Environment("DATABASE_URL".to_owned())));
         }
         for (variable, value) in environment {
-            if variable == "DATABASE_URL" || NOT_SETTINGS.contains(&variable.as_str()) || variable.starts_with(FOR_TESTS) {
+            if variable == "DATABASE_URL"
+                || NOT_SETTINGS.contains(&variable.as_str())
+                || variable.starts_with(FOR_TESTS)
+            {
                 continue;
             }
             let origin = Origin::Environment(variable.clone());
@@ -159,7 +166,10 @@ impl Effective {
         self.0.get(key).map(|(value, _)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn optional<T: FromStr<Err: ToString>>(&self, key: &'static str) -> Result<Option<T>, ConfigError> {
+    pub(super) fn optional<T: FromStr<Err: ToString>>(
+        &self,
+        key: &'static str,
+    ) -> Result<Option<T>, ConfigError> {
         self.parsed(key, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
 
@@ -236,7 +246,9 @@ fn written(value: &toml::Value) -> Option<String> {
         toml::Value::Float(number) => Some(number.to_string()),
         toml::Value::Boolean(flag) => Some(flag.to_string()),
         toml::Value::Datetime(moment) => Some(moment.to_string()),
-        toml::Value::Array(items) => items.iter().map(written).collect::<Option<Vec<_>>>().map(|all| all.join(",")),
+        toml::Value::Array(items) => {
+            items.iter().map(written).collect::<Option<Vec<_>>>().map(|all| all.join(","))
+        }
         toml::Value::Table(_) => None,
     }
 }
@@ -247,7 +259,11 @@ fn masked(value: &str, shown: Shown) -> String {
         Shown::Secret => "***".to_owned(),
         Shown::UrlWithPassword => match Url::parse(value) {
             Ok(mut url) if url.password().is_some() => {
-                if url.set_password(Some("***")).is_ok() { url.to_string() } else { "***".to_owned() }
+                if url.set_password(Some("***")).is_ok() {
+                    url.to_string()
+                } else {
+                    "***".to_owned()
+                }
             }
             Ok(_) => value.to_owned(),
             Err(_) => "***".to_owned(),

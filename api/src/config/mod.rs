@@ -115,7 +115,9 @@ impl Config {
             model: from.required("model")?,
             public_url: from.optional("public_url")?,
             admin_email: from
-                .parsed("admin_email", |text| mailable(text).map(|_| text.to_owned()).map_err(|e| e.to_string()))?
+                .parsed("admin_email", |text| {
+                    mailable(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+                })?
                 .unwrap_or_default(),
             retrain_every: from.required("retrain_every")?,
             auto_promote: from.required("auto_promote")?,
@@ -143,7 +145,11 @@ impl Config {
                     notifier::sender(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
                 })?
                 .unwrap_or_default(),
-            webhooks: if from.required("webhooks.allow_private")? { Reach::Anywhere } else { Reach::PublicHttps },
+            webhooks: if from.required("webhooks.allow_private")? {
+                Reach::Anywhere
+            } else {
+                Reach::PublicHttps
+            },
             demo: false,
         })
     }
@@ -151,9 +157,14 @@ impl Config {
 
 fn http_source(from: &Effective) -> Result<Option<HttpSettings>, ConfigError> {
     let template = from.parsed("sources.http_template", |text| {
-        if text.contains("{symbol}") { Ok(text.to_owned()) } else { Err("there is no `{symbol}` in it".to_owned()) }
+        if text.contains("{symbol}") {
+            Ok(text.to_owned())
+        } else {
+            Err("there is no `{symbol}` in it".to_owned())
+        }
     })?;
-    let symbols: Vec<Symbol> = from.parsed("sources.http_symbols", |text| list(text, parsed))?.unwrap_or_default();
+    let symbols: Vec<Symbol> =
+        from.parsed("sources.http_symbols", |text| list(text, parsed))?.unwrap_or_default();
     let first: Session = from.required("sources.http_from")?;
     Ok(template.map(|template| HttpSettings::new(template, symbols, first)))
 }

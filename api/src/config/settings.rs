@@ -50,7 +50,8 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// Variables that begin with `ALMANAC_` and are no settings: the file's place, the log's filter, and what tests read.
-pub(super) const NOT_SETTINGS: &[&str] = &["ALMANAC_CONFIG", "ALMANAC_LOG", "ALMANAC_REAL_DATA", "ALMANAC_REFERENCE"];
+pub(super) const NOT_SETTINGS: &[&str] =
+    &["ALMANAC_CONFIG", "ALMANAC_LOG", "ALMANAC_REAL_DATA", "ALMANAC_REFERENCE"];
 
 /// Variables for tests begin with this and are no settings either.
 pub(super) const FOR_TESTS: &str = "ALMANAC_TEST_";

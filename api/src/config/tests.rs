@@ -2,11 +2,18 @@
 
 use super::*;
 
-fn load(file: &str, environment: &[(&str, &str)], flags: Vec<(&'static str, &str)>) -> Result<Effective, ConfigError> {
-    let path = std::env::temp_dir().join(format!("almanac-config-{}.toml", hex::encode(file_name(file, environment))));
+fn load(
+    file: &str,
+    environment: &[(&str, &str)],
+    flags: Vec<(&'static str, &str)>,
+) -> Result<Effective, ConfigError> {
+    let path = std::env::temp_dir()
+        .join(format!("almanac-config-{}.toml", hex::encode(file_name(file, environment))));
     std::fs::write(&path, file).unwrap();
-    let flags =
-        Flags { config: Some(path.clone()), values: flags.into_iter().map(|(k, v)| (k, v.to_owned())).collect() };
+    let flags = Flags {
+        config: Some(path.clone()),
+        values: flags.into_iter().map(|(k, v)| (k, v.to_owned())).collect(),
+    };
     let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
     let loaded = Config::load(&flags, environment).map(|(_, effective)| effective);
     std::fs::remove_file(path).unwrap();

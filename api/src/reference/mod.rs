@@ -10,15 +10,24 @@ use crate::openapi::Served;
 pub fn configure(config: &mut ServiceConfig) {
     config
         .route("/openapi.json", web::get().to(document))
-        .route("/reference", web::get().to(|| file("text/html; charset=utf-8", include_str!("page.html"))))
-        .route("/reference/page.js", web::get().to(|| file("text/javascript; charset=utf-8", include_str!("page.js"))))
-        .route("/reference/page.css", web::get().to(|| file("text/css; charset=utf-8", include_str!("page.css"))));
+        .route(
+            "/reference",
+            web::get().to(|| async { file("text/html; charset=utf-8", include_str!("page.html")) }),
+        )
+        .route(
+            "/reference/page.js",
+            web::get().to(|| async { file("text/javascript; charset=utf-8", include_str!("page.js")) }),
+        )
+        .route(
+            "/reference/page.css",
+            web::get().to(|| async { file("text/css; charset=utf-8", include_str!("page.css")) }),
+        );
 }
 
 async fn document(request: HttpRequest, document: web::Data<Served>) -> HttpResponse {
     document.answer(&request)
 }
 
-async fn file(media_type: &'static str, text: &'static str) -> HttpResponse {
+fn file(media_type: &'static str, text: &'static str) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-cache")).content_type(media_type).body(text)
 }

@@ -8,6 +8,9 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// `words` between backticks are code.
+const prose = (text) => (text ?? "").split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+
 const nameOf = (schema) => schema.$ref.split("/").at(-1);
 const link = (name) => element("a", { href: `#schema-${name}` }, element("code", {}, name));
 
@@ -29,7 +32,7 @@ function fields(schema) {
     part.$ref
       ? [element("tr", {}, element("td", {}, "all of"), element("td", {}, words(part)), element("td", {}, ""))]
       : Object.entries(part.properties ?? {}).map(([name, field]) =>
-          element("tr", {}, element("td", {}, element("code", {}, name)), element("td", {}, words(field)), element("td", {}, field.description ?? ""))),
+          element("tr", {}, element("td", {}, element("code", {}, name)), element("td", {}, words(field)), element("td", {}, prose(field.description)))),
   );
   if (schema.enum) rows.push(...schema.enum.map((value) => element("tr", {}, element("td", { colspan: 3 }, element("code", {}, value)))));
   return element("table", {}, rows);
@@ -41,7 +44,7 @@ function parameters(list) {
     element("tr", {},
       element("td", {}, element("code", {}, parameter.name), element("span", { class: "faint" }, ` ${parameter.in}`)),
       element("td", {}, words(parameter.schema)),
-      element("td", {}, parameter.description ?? ""))));
+      element("td", {}, prose(parameter.description)))));
 }
 
 function answers(responses) {
@@ -58,7 +61,7 @@ function operation(path, method, described) {
   const body = described.requestBody?.content?.["application/json"];
   return element("section", { class: "operation", id: described.operationId },
     element("h3", {}, element("span", { class: `method ${method}` }, method), path),
-    element("p", {}, described.summary ?? "", described.security ? element("span", { class: "faint" }, " Needs a sign-in.") : null),
+    element("p", {}, prose(described.summary), described.security ? element("span", { class: "faint" }, " Needs a sign-in.") : null),
     parameters(described.parameters),
     body ? element("p", {}, "Takes ", words(body.schema)) : null,
     answers(described.responses));
@@ -67,7 +70,7 @@ function operation(path, method, described) {
 function render(api) {
   const contents = document.getElementById("contents");
   const page = document.getElementById("reference");
-  page.replaceChildren(element("h1", {}, `${api.info.title} API`), ...api.info.description.split("\n\n").map((text) => element("p", {}, text)));
+  page.replaceChildren(element("h1", {}, `${api.info.title} API`), ...api.info.description.split("\n\n").map((text) => element("p", {}, prose(text))));
   contents.replaceChildren(element("a", { href: "/" }, "← Almanac"));
   const operations = Object.entries(api.paths).flatMap(([path, item]) => METHODS.filter((method) => item[method]).map((method) => [path, method, item[method]]));
   for (const tag of api.tags) {
@@ -82,7 +85,7 @@ function render(api) {
   contents.append(element("h2", {}, "Shapes"));
   for (const [name, schema] of Object.entries(api.components.schemas)) {
     contents.append(element("a", { href: `#schema-${name}` }, name));
-    page.append(element("section", { class: "operation", id: `schema-${name}` }, element("h3", {}, name), element("p", {}, schema.description ?? ""), fields(schema)));
+    page.append(element("section", { class: "operation", id: `schema-${name}` }, element("h3", {}, name), element("p", {}, prose(schema.description)), fields(schema)));
   }
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }

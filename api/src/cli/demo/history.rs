@@ -49,8 +49,9 @@ impl History {
 
     fn of_data(data: &Path, calendar: Calendar) -> Result<Self, Failure> {
         let sessions = sessions(data, calendar)?;
-        let (begins, ends) = split(&sessions)
-            .ok_or_else(|| format!("there are too few bars in `{}` to learn from and to live through", data.display()))?;
+        let (begins, ends) = split(&sessions).ok_or_else(|| {
+            format!("there are too few bars in `{}` to learn from and to live through", data.display())
+        })?;
         let sources = Sources { replay: Some(data.to_owned()), ..Sources::default() };
         Ok(Self { mode: Mode::Replayed, sources, begins, ends: Some(ends) })
     }

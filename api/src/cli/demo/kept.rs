@@ -34,7 +34,8 @@ impl Kept {
         let failed = |source: io::Error| StartError::File { path: path.clone(), source };
         fs::create_dir_all(data_dir).map_err(failed)?;
         let data = demo.data.as_deref().map(Path::canonicalize).transpose();
-        let data = data.map_err(|source| StartError::File { path: demo.data.clone().unwrap_or_default(), source })?;
+        let data =
+            data.map_err(|source| StartError::File { path: demo.data.clone().unwrap_or_default(), source })?;
         let begun = Self {
             instruments: demo.instruments,
             years: demo.years,
@@ -44,7 +45,8 @@ impl Kept {
             admin_password: password(entropy),
         };
         let draft = serde_json::to_string_pretty(&begun).map_err(|error| failed(error.into()))?;
-        let kept: Self = serde_json::from_str(&keep(&path, || draft)?).map_err(|error| failed(error.into()))?;
+        let kept: Self =
+            serde_json::from_str(&keep(&path, || draft)?).map_err(|error| failed(error.into()))?;
         if kept.market() != begun.market() {
             tracing::warn!(
                 "this demo was begun with other flags and goes on with those; another --data-dir begins a new one"

@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_actors::supervisor::{ActorReport, ActorState};
 use almanac_domain::calendar::Calendar;
 use almanac_domain::clock::{Clock, SetClock};
 use almanac_domain::values::{Mode, Session};
 use almanac_ml::simulator::MOST_COMPANIES;
 use almanac_projections::moment;
-use almanac_projections::predictions::rounds;
+use almanac_projections::predictions::rounds::{self, Round};
+use almanac_store::StoreError;
 use almanac_store::clock::Entropy;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
@@ -89,10 +91,12 @@ impl Demo {
         config.mode = history.mode;
         config.auto_promote = true;
         config.sources = history.sources.clone();
-        let listener = self.listener(&config, &effective)?;
+        let listener = Self::listener(&config, &effective)?;
 
         say(match config.mode {
-            Mode::Simulated => "Almanac demo on a simulated market: every company and every price is invented.",
+            Mode::Simulated => {
+                "Almanac demo on a simulated market: every company and every price is invented."
+            }
             Mode::Replayed | Mode::Live => "Almanac demo on your data, replayed.",
         })?;
         let bar = spinner();
@@ -116,7 +120,8 @@ impl Demo {
             say(&format!("  Admin      {admin}   password {}\n", kept.admin_password))
         })?;
 
-        let life = Life { running: &running, clock: &clock, calendar, demo: &self, history: &history, bar: &bar };
+        let life =
+            Life { running: &running, clock: &clock, calendar, demo: &self, history: &history, bar: &bar };
         let lived = tokio::select! {
             lived = life.live(user, began) => lived,
             stop = asked_to_stop() => stop.map_err(Failure::from),
@@ -137,12 +142,10 @@ impl Demo {
     }
 
     /// Where to listen: where somebody said, or on the first port that is free.
-    fn listener(&self, config: &Config, effective: &Effective) -> Result<TcpListener, StartError> {
+    fn listener(config: &Config, effective: &Effective) -> Result<TcpListener, StartError> {
         let said = effective.origin("listen") != Origin::Default;
-        let (host, port) = match config.listen.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
-            Some((host, Ok(port))) if !said => (host, port),
-            _ => return listen(&config.listen),
-        };
+        let parts = config.listen.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        let Some((host, Ok(port))) = parts.filter(|_| !said) else { return listen(&config.listen) };
         let mut tried = (port..=port.saturating_add(PORTS)).map(|port| listen(&format!("{host}:{port}")));
         tried.find_map(Result::ok).map_or_else(|| listen(&config.listen), Ok)
     }
@@ -165,10 +168,10 @@ struct Life<'a> {
 
 impl Life<'_> {
     async fn live(&self, user: people::DemoUser, began: Instant) -> Result<(), Failure> {
-        self.bar.set_message("taking in the history");
-        people::watch_five(self.running, user).await?;
-        self.bar.set_message("learning from the history and publishing the first predictions");
-        self.first_predictions(began).await?;
+        match self.last_round().await? {
+            Some(round) => self.say(&format!("The demo goes on after {}.", round.session))?,
+            None => self.begin(user, began).await?,
+        }
         self.rest().await;
         if self.demo.exit && self.demo.until.is_none() {
             return Ok(());
@@ -184,24 +187,23 @@ impl Life<'_> {
             return Ok(());
         }
         let last = self.calendar.last_closed(self.clock.now());
-        self.bar.suspend(|| say(&format!("The demo has come to {last} and stays there. Ctrl-C ends it.")))?;
+        self.say(&format!("The demo has come to {last} and stays there. Ctrl-C ends it."))?;
         self.bar.finish_and_clear();
         std::future::pending().await
     }
 
     /// Waits for the first round, however long the machine takes over it.
-    async fn first_predictions(&self, began: Instant) -> Result<(), Failure> {
-        let model = &self.running.parts.settings.model;
+    async fn begin(&self, user: people::DemoUser, began: Instant) -> Result<(), Failure> {
+        self.bar.set_message("taking in the history");
+        people::watch_five(self.running, user).await?;
+        self.bar.set_message("learning from the history and publishing the first predictions");
         loop {
-            let round = rounds::last_complete(self.running.parts.database.pool(), model).await?;
-            if let Some(round) = round {
-                let line = format!(
-                    "{} predictions as of {} are published, {:.1} s after the start.",
-                    round.published,
-                    round.session,
-                    began.elapsed().as_secs_f64()
-                );
-                return self.bar.suspend(|| say(&line));
+            if let Some(round) = self.last_round().await? {
+                let (seconds, session) = (began.elapsed().as_secs_f64(), round.session);
+                let count = round.published;
+                return self.say(&format!(
+                    "{count} predictions as of {session} are there, {seconds:.1} s after the start."
+                ));
             }
             if let Some(report) = self.running.actors.reports().into_iter().find(is_failed) {
                 let why = report.error.unwrap_or_default();
@@ -209,6 +211,15 @@ impl Life<'_> {
             }
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    async fn last_round(&self) -> Result<Option<Round>, StoreError> {
+        let parts = &self.running.parts;
+        rounds::last_complete(parts.database.pool(), &parts.settings.model).await
+    }
+
+    fn say(&self, line: &str) -> Result<(), Failure> {
+        self.bar.suspend(|| say(line))
     }
 
     /// Lets the actors do everything that is due. What one of them cannot do is said; the others go on.
@@ -226,6 +237,6 @@ impl Life<'_> {
     }
 }
 
-fn is_failed(report: &almanac_actors::supervisor::ActorReport) -> bool {
-    report.state == almanac_actors::supervisor::ActorState::Failed
+fn is_failed(report: &ActorReport) -> bool {
+    report.state == ActorState::Failed
 }

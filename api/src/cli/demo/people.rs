@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::super::Failure;
 use super::kept::Kept;
+use crate::Running;
 use crate::accounts::{first_watchlist, open, open_watchlist};
 use crate::passwords::Passwords;
 use crate::session::EMAIL_CLAIM;
-use crate::Running;
 
 /// The address of the demo user.
 pub(super) const EMAIL: &str = "demo@example.com";
