@@ -40,7 +40,11 @@ impl Ingestor {
         Self { parts: parts.clone(), sources, done: Mutex::default() }
     }
 
-    async fn ingest_from(&self, source: &dyn MarketData, wanted: &Wanted) -> Result<IngestReport, TradeError> {
+    async fn ingest_from(
+        &self,
+        source: &dyn MarketData,
+        wanted: &Wanted,
+    ) -> Result<IngestReport, TradeError> {
         let mut report = IngestReport::default();
         let batches = match source.fetch(wanted).await {
             Ok(batches) => batches,
@@ -84,7 +88,8 @@ impl Trade for Ingestor {
         let mut progress = Progress::Idle;
         for source in &self.sources {
             let wanted = Wanted {
-                after: ingestions::last_bars_session(self.parts.database.pool(), self.parts.settings.mode).await?,
+                after: ingestions::last_bars_session(self.parts.database.pool(), self.parts.settings.mode)
+                    .await?,
                 until: self.parts.last_settled_session(),
                 now: self.parts.clock.now(),
             };

@@ -62,7 +62,9 @@ impl Scorer {
                     last = committed.last().cloned().or(last);
                 }
                 Err(CommandError::Refused(PredictionRefusal::AlreadyScored | PredictionRefusal::Voided)) => {}
-                Err(CommandError::Refused(refusal)) => tracing::warn!(%refusal, "a prediction was not measured"),
+                Err(CommandError::Refused(refusal)) => {
+                    tracing::warn!(%refusal, "a prediction was not measured");
+                }
                 Err(CommandError::Broken(error)) => return Err(error.into()),
                 Err(error) => return Err(TradeError::broken("could not measure a prediction")(error)),
             }
@@ -126,7 +128,8 @@ fn sort(parts: &Parts, view: &View, page: Vec<OpenPrediction>, last_session: Ses
     let mut sorted = Sorted::default();
     for prediction in page.into_iter().filter(|prediction| prediction.target_closes_at <= now) {
         let id = prediction.id.to_string();
-        if let Some((before, close)) = view.closes(prediction.instrument, prediction.as_of, prediction.target) {
+        if let Some((before, close)) = view.closes(prediction.instrument, prediction.as_of, prediction.target)
+        {
             let batches = batches.entry((prediction.as_of, prediction.target)).or_insert_with(|| {
                 let mut both = view.batches_of(prediction.as_of);
                 both.extend(view.batches_of(prediction.target));
@@ -134,7 +137,9 @@ fn sort(parts: &Parts, view: &View, page: Vec<OpenPrediction>, last_session: Ses
                 both.dedup();
                 both
             });
-            sorted.scores.extend(measured(&prediction, before, close, batches, now).map(|command| (id, command)));
+            sorted
+                .scores
+                .extend(measured(&prediction, before, close, batches, now).map(|command| (id, command)));
             continue;
         }
         // Counted by the sessions that closed while the target's bar stayed missing.

@@ -138,7 +138,7 @@ impl Default for TrainingSettings {
             retrain_every: 21,
             auto_promote: false,
             least_sessions: 504,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(20),
         }
     }
 }
@@ -166,7 +166,7 @@ pub struct Supervision {
     pub first_pause: Duration,
     /// The longest pause after a failure.
     pub longest_pause: Duration,
-    /// An actor that fails more often than this within [`Supervision::within`] is given up.
+    /// An actor that fails more often than this within [`Supervision::within`] is given up for that time.
     pub budget: usize,
     /// The time in which failures are counted.
     pub within: Duration,

@@ -48,9 +48,8 @@ impl TradeError {
     /// True when trying again later may succeed without anybody repairing anything.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Store(StoreError::Object(ObjectError::Failed { .. })) => true,
+            Self::Store(StoreError::Object(ObjectError::Failed { .. })) | Self::Held(_) => true,
             Self::Store(error) => error.is_passing(),
-            Self::Held(_) => true,
             Self::Broken { .. } => false,
         }
     }

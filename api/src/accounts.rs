@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use almanac_actors::Parts;
-use almanac_actors::notifier::{mailable, verify_unsubscribe_token};
+use almanac_actors::notifier::{forget_mails, mailable, verify_unsubscribe_token};
 use almanac_domain::account::vault::{self, EMAIL, PASSWORD, WATCHLIST_NAME};
 use almanac_domain::account::{Account, AccountCommand, AccountRefusal, NotificationPreferences, Role};
 use almanac_domain::watchlist::{Watchlist, WatchlistCommand};
@@ -219,6 +219,7 @@ pub async fn erase_account(
     let extras = Extras::none().release_claims_of(id).forget_vault_of(id).end_sign_ins_of(id);
     let issued = order.issued(&())?;
     state.parts.bus.execute_with::<Account>(&id.to_string(), AccountCommand::Erase, &issued, extras).await?;
+    forget_mails(&state.outbox(), &order.caller.account.email).await.map_err(Problem::broken)?;
     Ok(HttpResponse::NoContent().cookie(session::no_cookie(&state)).finish())
 }
 

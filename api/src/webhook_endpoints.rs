@@ -2,8 +2,9 @@
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use almanac_actors::dispatcher::{EndpointSecrets, check_url};
+use almanac_domain::account::vault::{ENDPOINT_SECRET, ENDPOINT_URL};
 use almanac_domain::webhook_endpoint::{WebhookEndpoint as Aggregate, WebhookEndpointCommand as Command};
-use almanac_projections::webhook_endpoints::{self as endpoints, SECRET_KIND, URL_KIND, WebhookEndpoint};
+use almanac_projections::webhook_endpoints::{self as endpoints, WebhookEndpoint};
 use almanac_store::log::{Committed, Extras};
 use almanac_store::vault::{self, VaultRow};
 use serde::{Deserialize, Serialize};
@@ -71,7 +72,7 @@ fn url_row(state: &State, owner: Uuid, endpoint: Uuid, url: &str) -> Result<Vaul
     Ok(VaultRow {
         id: endpoints::url_row(endpoint),
         owner,
-        kind: URL_KIND.to_owned(),
+        kind: ENDPOINT_URL.to_owned(),
         value: url.to_string(),
     })
 }
@@ -80,7 +81,7 @@ fn secret_row(owner: Uuid, endpoint: Uuid, secrets: &EndpointSecrets) -> VaultRo
     VaultRow {
         id: endpoints::secret_row(endpoint),
         owner,
-        kind: SECRET_KIND.to_owned(),
+        kind: ENDPOINT_SECRET.to_owned(),
         value: secrets.stored(),
     }
 }

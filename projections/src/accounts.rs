@@ -18,11 +18,7 @@ use crate::row;
 /// The subscription that reads of accounts wait for.
 pub const NAME: &str = "accounts";
 
-/// The kind of the vault row that holds an account's e-mail address.
-pub const EMAIL: &str = "email";
-
-/// The kind of the vault row that holds the digest of an account's password.
-pub const PASSWORD: &str = "password";
+pub use almanac_domain::account::vault::{EMAIL, PASSWORD};
 
 /// An account as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]

@@ -19,8 +19,7 @@ use crate::row;
 /// The subscription that reads of watchlists wait for.
 pub const NAME: &str = "watchlists";
 
-/// The kind of the vault row that holds a list's name; its id is the one the event names.
-pub const NAME_KIND: &str = "watchlist_name";
+pub use almanac_domain::account::vault::WATCHLIST_NAME as NAME_KIND;
 
 /// A list with everything on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -5,6 +5,7 @@
 
 use almanac_domain::Event;
 use almanac_domain::account::AccountEvent;
+use almanac_domain::account::vault;
 use almanac_domain::webhook_endpoint::WebhookEndpointEvent;
 use almanac_store::StoreError;
 use almanac_store::log::{Handler, HandlerError, Recorded};
@@ -20,20 +21,14 @@ use crate::row;
 /// The subscription that reads of endpoints wait for.
 pub const NAME: &str = "webhook_endpoints";
 
-/// The kind of the vault row that holds an endpoint's URL.
-pub const URL_KIND: &str = "webhook_url";
-
-/// The kind of the vault row that holds an endpoint's secret.
-pub const SECRET_KIND: &str = "webhook_secret";
-
 /// The vault row that holds the URL of `endpoint`.
 pub fn url_row(endpoint: Uuid) -> Uuid {
-    Uuid::new_v5(&endpoint, URL_KIND.as_bytes())
+    vault::row(vault::ENDPOINT_URL, endpoint)
 }
 
 /// The vault row that holds the secret of `endpoint`.
 pub fn secret_row(endpoint: Uuid) -> Uuid {
-    Uuid::new_v5(&endpoint, SECRET_KIND.as_bytes())
+    vault::row(vault::ENDPOINT_SECRET, endpoint)
 }
 
 /// An endpoint as its owner sees it.

@@ -76,17 +76,27 @@ impl Trade for Forecaster {
 
 /// What there is to publish.
 enum Due {
-    Round { session: Session, champion: Box<Champion> },
+    Round {
+        session: Session,
+        champion: Box<Champion>,
+    },
     NoBars,
     NoChampion,
     /// The last session has closed and its bars have not come.
-    Stale { session: Session, expected: Session },
-    Done { session: Session },
+    Stale {
+        session: Session,
+        expected: Session,
+    },
+    Done {
+        session: Session,
+    },
 }
 
 async fn due(parts: &Parts) -> Result<Due, TradeError> {
     let (pool, settings) = (parts.database.pool(), &parts.settings);
-    let Some(last) = ingestions::last_bars_session(pool, settings.mode).await? else { return Ok(Due::NoBars) };
+    let Some(last) = ingestions::last_bars_session(pool, settings.mode).await? else {
+        return Ok(Due::NoBars);
+    };
     let calendar = parts.calendar();
     let mut session = last;
     for _ in 0..LOOK_BACK {
@@ -107,7 +117,9 @@ async fn due(parts: &Parts) -> Result<Due, TradeError> {
             opened.map_or(i64::MAX, |round| round.ordinal)
         }
     };
-    let Some(champion) = models::champion(pool, &settings.model, as_of).await? else { return Ok(Due::NoChampion) };
+    let Some(champion) = models::champion(pool, &settings.model, as_of).await? else {
+        return Ok(Due::NoChampion);
+    };
     let expected = calendar.last_closed(parts.clock.now());
     if settings.mode == Mode::Live && last < expected {
         return Ok(Due::Stale { session: last, expected });

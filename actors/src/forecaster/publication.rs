@@ -50,12 +50,15 @@ pub(super) async fn publish(
     let listed: Vec<Uuid> = instruments::listings(parts.database.pool())
         .await?
         .into_iter()
-        .filter(|listing| listing.delisted_after.is_none_or(|end| end >= session) && listing.first_session <= session)
+        .filter(|listing| {
+            listing.delisted_after.is_none_or(|end| end >= session) && listing.first_session <= session
+        })
         .map(|listing| listing.id)
         .collect();
     let mut commands = Vec::with_capacity(forecasts.len());
     for made in &forecasts {
-        let (Ok(instrument), Ok(horizon)) = (made.key.parse::<Uuid>(), Horizon::new(made.horizon as u32)) else {
+        let (Ok(instrument), Ok(horizon)) = (made.key.parse::<Uuid>(), Horizon::new(made.horizon as u32))
+        else {
             continue;
         };
         if !listed.contains(&instrument) {
@@ -139,7 +142,11 @@ fn fill(parts: &Parts, slot: Slot, outcome: &Outcome, wisdom: &Wisdom) -> Predic
     let now = parts.clock.now();
     let forecast = match outcome {
         Outcome::Predicted(predicted) => {
-            let place = wisdom.artefact.models.iter().position(|model| model.horizon as u32 == slot.horizon.sessions());
+            let place = wisdom
+                .artefact
+                .models
+                .iter()
+                .position(|model| model.horizon as u32 == slot.horizon.sessions());
             let drift = place.map_or(0.0, |place| wisdom.drifts[place]);
             in_decimals(predicted, drift).map_err(|_| Abstention::NotFinite)
         }
@@ -153,7 +160,9 @@ fn fill(parts: &Parts, slot: Slot, outcome: &Outcome, wisdom: &Wisdom) -> Predic
             void_after_sessions: parts.settings.void_after,
             published_at: now,
         })),
-        Err(reason) => PredictionCommand::Abstain(Box::new(PredictionAbstained { slot, reason, abstained_at: now })),
+        Err(reason) => {
+            PredictionCommand::Abstain(Box::new(PredictionAbstained { slot, reason, abstained_at: now }))
+        }
     }
 }
 
@@ -197,16 +206,16 @@ async fn fill_all(
     round: Uuid,
     commands: Vec<(String, PredictionCommand)>,
 ) -> Result<(u64, u64), TradeError> {
-    let publishes: Vec<bool> = commands
+    let fills: Vec<bool> = commands
         .iter()
         .map(|(_, command)| matches!(command, PredictionCommand::PublishPrediction(_)))
         .collect();
     let issued = Issued::new(ids::reaction("forecaster", &format!("fill {round}"))).correlated(round);
     let outcomes = parts.bus.execute_batch::<Prediction>(commands, &issued).await?;
     let (mut published, mut abstained) = (0, 0);
-    for (outcome, publishes) in outcomes.into_iter().zip(publishes) {
+    for (outcome, fills) in outcomes.into_iter().zip(fills) {
         match outcome {
-            Ok(_) if publishes => published += 1,
+            Ok(_) if fills => published += 1,
             Ok(_) | Err(CommandError::Refused(PredictionRefusal::AlreadyAbstained)) => abstained += 1,
             Err(CommandError::Refused(PredictionRefusal::AlreadyPublished)) => published += 1,
             // The market has opened: the slot stays empty, and the round says so by its counts.

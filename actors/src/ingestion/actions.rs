@@ -30,8 +30,11 @@ pub(super) async fn record(
         .iter()
         .flat_map(|listing| listing.actions.iter().map(move |action| format!("{} {action:?}", listing.id)))
         .collect();
-    let gone: HashSet<Uuid> =
-        listings.iter().filter(|listing| listing.delisted_after.is_some()).map(|listing| listing.id).collect();
+    let gone: HashSet<Uuid> = listings
+        .iter()
+        .filter(|listing| listing.delisted_after.is_some())
+        .map(|listing| listing.id)
+        .collect();
     let (mut commands, mut delistings) = (Vec::new(), Vec::new());
     for action in actions {
         let Some(&id) = instruments.get(&action.symbol).filter(|id| !gone.contains(*id)) else { continue };
@@ -57,7 +60,8 @@ pub(super) async fn record(
         }
     }
     for (id, action) in delistings {
-        let command = InstrumentCommand::DelistInstrument(InstrumentDelisted { last_session: action.session });
+        let command =
+            InstrumentCommand::DelistInstrument(InstrumentDelisted { last_session: action.session });
         let issued = Issued::new(ids::reaction("ingestor", &format!("delist {id} {}", action.session)));
         let extras = Extras::none().release_claim(TICKER, &ticker(parts, &action.symbol), id);
         match parts.bus.execute_with::<Instrument>(&id.to_string(), command, &issued, extras).await {

@@ -40,13 +40,8 @@ pub(super) async fn check(
     batch: &mut Batch,
 ) -> Result<Checked, IngestError> {
     let (tables, findings) = (std::mem::take(&mut batch.bars), std::mem::take(&mut batch.findings));
-    let mut checked = Checked {
-        bars: Bars::default(),
-        findings,
-        failures: vec![],
-        recorded_before: false,
-        received: None,
-    };
+    let mut checked =
+        Checked { bars: Bars::default(), findings, failures: vec![], recorded_before: false, received: None };
     if tables.is_empty() {
         return Ok(checked);
     }
@@ -111,8 +106,14 @@ fn with_symbols(bars: &Bars, findings: &mut Vec<Finding>) -> Bars {
     for name in bars.keys.iter().filter(|name| name.to_uppercase().parse::<Symbol>().is_err()) {
         let rows = bars.key.iter().filter(|&&key| &bars.keys[key as usize] == name).count();
         let detail = format!("{rows} rows of `{name}`, which is no ticker symbol");
-        let finding =
-            Finding { kind: FindingKind::UnreadableRow, symbol: name.clone(), session: None, row: 0, quarantined: true, detail };
+        let finding = Finding {
+            kind: FindingKind::UnreadableRow,
+            symbol: name.clone(),
+            session: None,
+            row: 0,
+            quarantined: true,
+            detail,
+        };
         findings.extend(std::iter::repeat_n(finding, rows));
     }
     bars_named.into_sorted()

@@ -29,13 +29,14 @@ pub(super) async fn record(
     report: &mut IngestReport,
 ) -> Result<(), IngestError> {
     for table in &batch.headlines {
-        let failure = match record_table(parts, source, table, batch.headlines_seen, instruments, report).await {
-            Ok(()) => continue,
-            Err(TableError::Unusable { reason, detail }) => {
-                Unusable { label: table.label.clone(), reason: reason.to_owned(), detail }
-            }
-            Err(TableError::Failed(error)) => return Err(error),
-        };
+        let failure =
+            match record_table(parts, source, table, batch.headlines_seen, instruments, report).await {
+                Ok(()) => continue,
+                Err(TableError::Unusable { reason, detail }) => {
+                    Unusable { label: table.label.clone(), reason: reason.to_owned(), detail }
+                }
+                Err(TableError::Failed(error)) => return Err(error),
+            };
         fail(parts, source, report, failure).await?;
     }
     Ok(())

@@ -199,8 +199,13 @@ pub async fn ingest_batch(
     progress: OnProgress<'_>,
 ) -> Result<(), IngestError> {
     for (label, error) in std::mem::take(&mut batch.failures) {
-        fail(parts, source, report, Unusable { label, reason: error.reason().to_owned(), detail: error.to_string() })
-            .await?;
+        fail(
+            parts,
+            source,
+            report,
+            Unusable { label, reason: error.reason().to_owned(), detail: error.to_string() },
+        )
+        .await?;
     }
     let labels: Vec<_> = batch.bars.iter().chain(&batch.headlines).map(|part| part.label.clone()).collect();
     progress(IngestProgress::Checking { tables: batch.bars.len() });
@@ -213,7 +218,9 @@ pub async fn ingest_batch(
     headlines::record(parts, source, &batch, &instruments, report).await?;
     actions::record(parts, &batch.actions, &instruments, report).await?;
     bars::record(parts, source, checked, &instruments, report, progress).await?;
-    labels.iter().for_each(|label| source.settled(label));
+    for label in &labels {
+        source.settled(label);
+    }
     Ok(())
 }
 

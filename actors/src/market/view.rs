@@ -128,7 +128,11 @@ impl View {
     /// The digest of the manifest, which names the data in events.
     pub fn dataset(&self) -> Digest {
         let digest = artefact::digest(&self.manifest);
-        #[allow(clippy::expect_used, reason = "a SHA-256 in hexadecimal is a digest")]
+        #[allow(
+            clippy::expect_used,
+            clippy::missing_panics_doc,
+            reason = "a SHA-256 in hexadecimal is a digest"
+        )]
         digest.parse().expect("a digest")
     }
 }
@@ -155,7 +159,8 @@ mod tests {
         let mut bars = Bars::default();
         let key = Uuid::from_u128(1).to_string();
         for (session, close) in [(2, 100.0), (3, 102.0), (4, 51.0), (5, 52.0)] {
-            let bar = Bar { session: day(session), open: close, high: close, low: close, close, volume: 10.0 };
+            let bar =
+                Bar { session: day(session), open: close, high: close, low: close, close, volume: 10.0 };
             bars.push(&key, bar);
         }
         View::new(Arc::new(Panel::new(bars)), splits, vec![])

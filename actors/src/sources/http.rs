@@ -77,7 +77,12 @@ impl Http {
         let due = |asked: &Asked| {
             asked.given < Some(wanted.until) && (wanted.now >= asked.at + ASK_AGAIN || wanted.now < asked.at)
         };
-        self.settings.symbols.iter().filter(|&symbol| state.symbols.get(symbol).is_none_or(due)).cloned().collect()
+        self.settings
+            .symbols
+            .iter()
+            .filter(|&symbol| state.symbols.get(symbol).is_none_or(due))
+            .cloned()
+            .collect()
     }
 
     fn address(&self, symbol: &Symbol, wanted: &Wanted) -> String {
@@ -91,22 +96,30 @@ impl Http {
             .replace("{to}", &wanted.until.to_string())
     }
 
-    /// The answer for one symbol, asked for again where that may help. `waited` is what the round has waited so far.
-    async fn ask(&self, symbol: &Symbol, wanted: &Wanted, waited: &mut Duration) -> Result<Vec<u8>, SourceError> {
+    /// The answer for one symbol, asked for again where that may help. `spent` is what the round has waited so far.
+    async fn ask(
+        &self,
+        symbol: &Symbol,
+        wanted: &Wanted,
+        spent: &mut Duration,
+    ) -> Result<Vec<u8>, SourceError> {
         let address = self.address(symbol, wanted);
         let mut tries = 1;
         loop {
-            let Trouble { error, wait } = match self.ask_once(&address).await {
+            let Trouble { error, again } = match self.ask_once(&address).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(trouble) => trouble,
             };
-            let Some(wait) = wait else { return Err(error) };
-            let wait = wait.unwrap_or(BACK_OFF * tries);
-            if tries == TRIES || *waited + wait > self.settings.waiting_budget {
+            let wait = match again {
+                Again::Never => return Err(error),
+                Again::AfterOurPause => BACK_OFF * tries,
+                Again::After(wait) => wait,
+            };
+            if tries == TRIES || *spent + wait > self.settings.waiting_budget {
                 return Err(error);
             }
             tracing::info!(symbol = symbol.as_str(), %error, ?wait, "asking the source again");
-            *waited += wait;
+            *spent += wait;
             tries += 1;
             tokio::time::sleep(wait).await;
         }
@@ -117,14 +130,12 @@ impl Http {
         match response.status() {
             StatusCode::OK => self.body(response).await,
             StatusCode::NOT_FOUND => Err(Trouble::lasting(SourceError::NotFound)),
-            StatusCode::TOO_MANY_REQUESTS => Err(Trouble {
-                error: SourceError::TooManyRequests,
-                wait: Some(retry_after(&response)),
-            }),
-            status if status.is_server_error() => Err(Trouble {
-                error: SourceError::Status(status.as_u16()),
-                wait: Some(retry_after(&response)),
-            }),
+            StatusCode::TOO_MANY_REQUESTS => {
+                Err(Trouble { error: SourceError::TooManyRequests, again: retry_after(&response) })
+            }
+            status if status.is_server_error() => {
+                Err(Trouble { error: SourceError::Status(status.as_u16()), again: retry_after(&response) })
+            }
             status => Err(Trouble::lasting(SourceError::Status(status.as_u16()))),
         }
     }
@@ -155,14 +166,14 @@ impl Http {
         } else {
             SourceError::Unreachable { detail: innermost(error) }
         };
-        Trouble { error, wait: Some(None) }
+        Trouble { error, again: Again::AfterOurPause }
     }
 
     fn trouble_in_body(&self, error: &reqwest::Error) -> Trouble {
         if error.is_timeout() {
             return self.trouble(error);
         }
-        Trouble { error: SourceError::Truncated, wait: Some(None) }
+        Trouble { error: SourceError::Truncated, again: Again::AfterOurPause }
     }
 
     /// Notes how it went; true when the source is to be left alone from now on.
@@ -204,9 +215,9 @@ impl MarketData for Http {
         if let Some(until) = left_alone_until {
             return Err(SourceError::LeftAlone { until });
         }
-        let (mut batch, mut waited) = (Batch::default(), Duration::ZERO);
+        let (mut batch, mut spent) = (Batch::default(), Duration::ZERO);
         for symbol in due {
-            let outcome = self.ask(&symbol, wanted, &mut waited).await;
+            let outcome = self.ask(&symbol, wanted, &mut spent).await;
             let opens = self.note(&symbol, outcome.as_deref(), wanted);
             match outcome {
                 Ok(bytes) => batch.bars.push(Part {
@@ -230,21 +241,34 @@ impl MarketData for Http {
     }
 }
 
-/// An answer that was none, and whether to ask again: not at all, after the wait that the source named, or after ours.
+/// An answer that was none.
 struct Trouble {
     error: SourceError,
-    wait: Option<Option<Duration>>,
+    again: Again,
+}
+
+/// Whether to ask again.
+enum Again {
+    Never,
+    AfterOurPause,
+    /// The source has said when.
+    After(Duration),
 }
 
 impl Trouble {
     const fn lasting(error: SourceError) -> Self {
-        Self { error, wait: None }
+        Self { error, again: Again::Never }
     }
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3); dates count from the answer's own `Date`.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+fn retry_after(response: &Response) -> Again {
+    named_wait(response).map_or(Again::AfterOurPause, Again::After)
+}
+
+fn named_wait(response: &Response) -> Option<Duration> {
+    let header =
+        |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let value = header(RETRY_AFTER.as_str())?;
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

@@ -222,9 +222,7 @@ pub fn of(parts: &Parts) -> Result<Vec<Arc<dyn MarketData>>, TradeError> {
                     http::Http::new(settings.clone())
                         .map_err(TradeError::broken("could not set up the web source"))?,
                 ),
-                SourceSettings::Simulator(settings) => {
-                    Arc::new(simulator::Simulator::new(settings.clone()))
-                }
+                SourceSettings::Simulator(settings) => Arc::new(simulator::Simulator::new(settings.clone())),
             })
         })
         .collect()

@@ -99,7 +99,8 @@ impl MarketData for Replay {
             return Ok(vec![]);
         }
         let content = self.content()?;
-        let due = |session: Session| wanted.after.is_none_or(|after| session > after) && session <= wanted.until;
+        let due =
+            |session: Session| wanted.after.is_none_or(|after| session > after) && session <= wanted.until;
         let bars = rows_of(&content.bars, |day| due(days::date(day)));
         if bars.is_empty() {
             return Ok(vec![]);

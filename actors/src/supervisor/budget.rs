@@ -17,6 +17,11 @@ impl Budget {
         Self { supervision, failures: VecDeque::new() }
     }
 
+    /// The time in which failures are counted.
+    pub(super) fn within(&self) -> Duration {
+        self.supervision.within
+    }
+
     /// Counts a failure: how long to rest before the next try, or nothing when there is to be none.
     pub(super) fn spend(&mut self, now: Instant) -> Option<Duration> {
         let within = self.supervision.within;

@@ -5,7 +5,8 @@
 //! 2. Bells ring when the log grows, when the scheduler says that a session has closed, when somebody asks
 //!    ([`Running::ring`]), and at least once per poll.
 //! 3. Progress is watched, not existence: an actor that panicked, hangs or is gone is built again after a rest that
-//!    doubles, as often as its budget allows (`budget.rs`), and is then reported as failed. The others go on.
+//!    doubles, as often as its budget allows (`budget.rs`), and is then reported as failed. The others go on, and the
+//!    failed one is tried again when the budget's time has passed, in case somebody has repaired what it failed on.
 
 mod budget;
 mod doorbell;
@@ -93,7 +94,9 @@ impl Service {
         };
         if let Err(error) = &thread {
             tracing::error!(%error, "the thread of the actors could not be started");
-            statuses.iter().for_each(|(_, status)| status.give_up());
+            for (_, status) in &statuses {
+                status.give_up();
+            }
         }
         Running(Arc::new(Shared {
             database: parts.database.clone(),
@@ -114,7 +117,8 @@ fn graph(parts: &Parts, roles: &[Role]) -> Vec<Place> {
     places.push(place(parts, "sealer", |parts| Ok(Sealer::new(&parts.database))));
     for handler in almanac_projections::all() {
         let name = format!("projector of {}", handler.name());
-        places.push(place(parts, name, move |parts| Ok(Projector::new(&parts.database, Arc::clone(&handler)))));
+        places
+            .push(place(parts, name, move |parts| Ok(Projector::new(&parts.database, Arc::clone(&handler)))));
     }
     if !roles.contains(&Role::Worker) {
         return places;
@@ -158,14 +162,18 @@ async fn supervise(
         if ring {
             polled = Instant::now();
         }
-        posts.iter_mut().for_each(|post| post.attend(&house, ring));
+        for post in &mut posts {
+            post.attend(&house, ring);
+        }
     }
     house.closing.store(true, Ordering::SeqCst);
     let began = Instant::now();
     while began.elapsed() < GRACE && posts.iter().any(|post| post.status.in_pass()) {
         look.tick().await;
     }
-    posts.iter().for_each(|post| post.status.abandoned());
+    for post in &posts {
+        post.status.abandoned();
+    }
 }
 
 /// The running actors. Clones are handles of the same ones; they stop when the last handle is gone.

@@ -46,9 +46,6 @@ impl Post {
 
     /// Rings the actor, or looks after it when it cannot hear.
     pub(super) fn attend(&mut self, house: &House, ring: bool) {
-        if self.status.given_up() {
-            return;
-        }
         let patience = house.supervision.patience;
         if self.status.interrupt_after(patience) {
             self.status.failed(format!("hung: a pass took longer than {patience:?}"));
@@ -69,13 +66,14 @@ impl Post {
 
     fn replace(&mut self, reason: &str) {
         self.doorbell = None;
-        self.build_at = self.budget.spend(Instant::now()).map(|rest| Instant::now() + rest);
-        let name = &self.place.name;
-        if self.build_at.is_some() {
+        let (now, name) = (Instant::now(), &self.place.name);
+        if let Some(rest) = self.budget.spend(now) {
+            self.build_at = Some(now + rest);
             tracing::warn!(actor = name, reason, "an actor is built again after a rest");
         } else {
+            self.build_at = Some(now + self.budget.within());
             self.status.give_up();
-            tracing::error!(actor = name, reason, "an actor failed too often and is given up");
+            tracing::error!(actor = name, reason, "an actor failed too often and is given up for now");
         }
     }
 

@@ -20,7 +20,7 @@ pub enum ActorState {
     Running,
     /// Nothing is due, or it rests after a failure.
     Waiting,
-    /// Given up after too many failures.
+    /// Given up after too many failures, until a pass ends well again.
     Failed,
 }
 
@@ -189,6 +189,7 @@ impl Shift {
     pub(super) fn ended(&self, idle: bool, now: DateTime<Utc>) {
         self.write(|inner| {
             (inner.in_pass, inner.error, inner.last_progress_at) = (None, None, Some(now));
+            inner.given_up = false;
             if idle {
                 inner.passes.idle = inner.passes.begun;
             } else {

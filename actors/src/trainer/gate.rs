@@ -35,9 +35,13 @@ pub(super) async fn decide(parts: &Parts) -> Result<bool, TradeError> {
     let champion = model.versions.iter().find(|version| Some(version.version) == model.champion);
     let (rule, reason) = match champion {
         None => ("first-version", "the model had no version that publishes".to_owned()),
-        Some(champion) if parts.settings.training.auto_promote && not_worse(newest, champion) => {
-            ("not-worse-rmse", format!("its {MEASURE} beside expecting nothing is not worse than version {}'s", champion.version))
-        }
+        Some(champion) if parts.settings.training.auto_promote && not_worse(newest, champion) => (
+            "not-worse-rmse",
+            format!(
+                "its {MEASURE} beside expecting nothing is not worse than version {}'s",
+                champion.version
+            ),
+        ),
         Some(_) => return Ok(false),
     };
     let command = ModelCommand::PromoteVersion(ModelVersionPromoted {

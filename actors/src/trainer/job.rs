@@ -31,7 +31,10 @@ const RIDGE_ALPHA: f64 = 1000.0;
 /// How a training has ended.
 pub(super) enum Ended {
     Trained(Box<Trained>),
-    Failed { reason: String, detail: String },
+    Failed {
+        reason: String,
+        detail: String,
+    },
     /// It was cancelled, or somebody else has the lease by now; there is nothing to write down.
     BrokenOff,
 }
@@ -79,7 +82,9 @@ impl Job {
     pub(super) async fn begin(parts: &Parts, run: Uuid, plan: TrainingPlan) -> Result<TakenUp, TradeError> {
         let view = parts.market.view().await?;
         let Some(as_of) = view.last_session() else { return Ok(TakenUp::Nothing) };
-        let Ok(room) = Arc::clone(&parts.training_room).try_acquire_owned() else { return Ok(TakenUp::Elsewhere) };
+        let Ok(room) = Arc::clone(&parts.training_room).try_acquire_owned() else {
+            return Ok(TakenUp::Elsewhere);
+        };
         let (holder, time) = (parts.entropy.uuid_v7(parts.clock.now()), parts.settings.training.lease);
         let Some(lease) = leases::take(parts.database.pool(), LEASE, holder, time).await? else {
             return Ok(TakenUp::Elsewhere);
@@ -108,7 +113,8 @@ impl Job {
             })
         };
         let now = Instant::now();
-        let job = Self { run, plan, started, lease, renewed: now, asked: now, broken_off: false, watch, work };
+        let job =
+            Self { run, plan, started, lease, renewed: now, asked: now, broken_off: false, watch, work };
         Ok(TakenUp::Begun(Box::new(job)))
     }
 
@@ -195,7 +201,8 @@ impl Drop for Job {
 async fn start(parts: &Parts, run: Uuid, started: TrainingStarted) -> Result<bool, TradeError> {
     let id = parts.entropy.uuid_v7(parts.clock.now());
     let command = TrainingRunCommand::StartTraining(started);
-    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &Issued::new(id).correlated(run)).await {
+    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &Issued::new(id).correlated(run)).await
+    {
         Ok(_) => Ok(true),
         Err(CommandError::Refused(TrainingRunRefusal::Ended)) => Ok(false),
         Err(CommandError::Broken(error)) => Err(error.into()),

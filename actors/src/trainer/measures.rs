@@ -56,7 +56,7 @@ fn of_horizon(evaluation: &HorizonEvaluation) -> Vec<EvaluationMeasure> {
 /// One verdict for each horizon, in words.
 pub(super) fn verdicts(trained: &Trained) -> Vec<String> {
     let words = |evaluation: &HorizonEvaluation| {
-        format!("{} {}", evaluation.against_zero.words, evaluation.against_drift.words)
+        format!("{}. {}", evaluation.against_zero.words, evaluation.against_drift.words)
     };
     trained.evaluation.horizons.iter().map(words).collect()
 }

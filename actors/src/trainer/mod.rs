@@ -1,6 +1,7 @@
 //! The Trainer: turns requests for training into registered versions.
 //!
-//! 1. It asks for a run itself when there is enough data and no version, and again every so many sessions.
+//! 1. It asks for a run itself when there is enough data and no version, and again every so many sessions
+//!    (`schedule.rs`).
 //! 2. For the oldest run that has not ended it takes a lease in the database, says on which data it starts, and
 //!    trains on a blocking thread (`job.rs`): one training at a time, and one trainer among all processes.
 //! 3. While that goes on, passes look after it: they prolong the lease, and break it off when the run was cancelled.
@@ -11,22 +12,19 @@
 mod gate;
 mod job;
 mod measures;
+mod now;
 mod registration;
+mod schedule;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almanac_domain::ids;
-use almanac_domain::training_run::{
-    TrainingFailed, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun, TrainingRunCommand,
-    TrainingRunRefusal,
-};
-use almanac_domain::values::Session;
+use almanac_domain::training_run::{TrainingFailed, TrainingRun, TrainingRunCommand, TrainingRunRefusal};
 use almanac_projections::{ingestions, instruments, models, training_runs};
 use almanac_store::log::{CommandError, EventKey, Issued, Until, wait_for};
 use async_trait::async_trait;
-use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -34,6 +32,7 @@ use uuid::Uuid;
 use crate::parts::Parts;
 use crate::trade::{Progress, Trade, TradeError};
 use job::{Ended, Job, TakenUp};
+pub use now::{TrainNowError, TrainReport, train_now};
 
 /// How long a pass waits to see in the tables what it has written.
 const SEEING: Duration = Duration::from_secs(5);
@@ -111,7 +110,7 @@ impl Trade for Trainer {
             }
             TakenUp::Nothing => {}
         }
-        match request_due(&self.parts).await? {
+        match schedule::request_due(&self.parts).await? {
             Some(event) => {
                 see(&self.parts, Some(&event)).await?;
                 Ok(Progress::More)
@@ -134,7 +133,12 @@ async fn settle(parts: &Parts, job: &Job, ended: Ended) -> Result<Option<EventKe
     }
 }
 
-async fn fail(parts: &Parts, run: Uuid, reason: &str, detail: String) -> Result<Option<EventKey>, TradeError> {
+async fn fail(
+    parts: &Parts,
+    run: Uuid,
+    reason: &str,
+    detail: String,
+) -> Result<Option<EventKey>, TradeError> {
     tracing::warn!(%run, reason, detail, "a training failed");
     let failed = TrainingFailed { reason: reason.to_owned(), detail, failed_at: parts.clock.now() };
     command(parts, run, "fail", TrainingRunCommand::FailTraining(failed)).await
@@ -163,157 +167,6 @@ async fn see(parts: &Parts, event: Option<&EventKey>) -> Result<(), TradeError> 
         wait_for(&parts.database, Until::Event(event), subscription, SEEING).await?;
     }
     Ok(())
-}
-
-/// Asks for a run when one is due by the data: the first, or one after so many sessions since the last.
-async fn request_due(parts: &Parts) -> Result<Option<EventKey>, TradeError> {
-    let (pool, settings) = (parts.database.pool(), &parts.settings);
-    let Some(last) = ingestions::last_bars_session(pool, settings.mode).await? else { return Ok(None) };
-    let reason = match training_runs::last_of(pool, &settings.model).await? {
-        Some(run) => {
-            let open = run.ended_at.is_none();
-            let since = run.as_of.unwrap_or_else(|| run.requested_at.date_naive());
-            let sessions = sessions_after(parts, since, last);
-            if open || sessions < settings.training.retrain_every as usize {
-                return Ok(None);
-            }
-            TrainingReason::Schedule
-        }
-        None => {
-            let batches = ingestions::bar_batches(pool, settings.mode, i64::MAX).await?;
-            let first = batches.iter().map(|batch| batch.first_session).min().unwrap_or(last);
-            if parts.calendar().sessions(first, last).count() < settings.training.least_sessions {
-                return Ok(None);
-            }
-            TrainingReason::FirstVersion
-        }
-    };
-    let run = ids::reaction("training run", &format!("{} {last}", settings.model));
-    let plan = settings.training.plan();
-    request(parts, run, reason, plan).await
-}
-
-async fn request(
-    parts: &Parts,
-    run: Uuid,
-    reason: TrainingReason,
-    plan: TrainingPlan,
-) -> Result<Option<EventKey>, TradeError> {
-    let model = parts.settings.model.clone();
-    let request = TrainingRequested { model, reason, plan, requested_by: None };
-    let issued = Issued::new(run);
-    let command = TrainingRunCommand::RequestTraining(request);
-    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &issued).await {
-        Ok(committed) => Ok(committed.last().cloned()),
-        Err(CommandError::Refused(TrainingRunRefusal::AlreadyRequested)) => Ok(None),
-        Err(CommandError::Broken(error)) => Err(error.into()),
-        Err(error) => Err(TradeError::broken("could not ask for a training")(error)),
-    }
-}
-
-fn sessions_after(parts: &Parts, since: Session, last: Session) -> usize {
-    parts.calendar().sessions(since + TimeDelta::days(1), last).count()
-}
-
-/// What a training on the command line has made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TrainReport {
-    /// The run.
-    pub run: Uuid,
-    /// The number of the version.
-    pub version: u32,
-    /// Whether the gate made it champion.
-    pub promoted: bool,
-    /// The last session of its data.
-    pub as_of: Session,
-    /// Bars in its data.
-    pub rows: u64,
-    /// Instruments in its data.
-    pub instruments: u64,
-    /// Whether it is better than its baselines, in words, for each horizon in order.
-    pub verdicts: Vec<String>,
-    /// SHA-256 of the artefact.
-    pub artefact: String,
-}
-
-/// Why a training on the command line made nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainNowError {
-    /// There are no bars.
-    #[error("there are no bars to learn from: ingest some first")]
-    NoBars,
-    /// Another process is training.
-    #[error("another process is training: try again when it has ended")]
-    Busy,
-    /// It was tried and failed; the reason is recorded.
-    #[error("{detail}")]
-    Failed {
-        /// A stable word.
-        reason: String,
-        /// A sentence.
-        detail: String,
-    },
-    /// Ours.
-    #[error(transparent)]
-    Trade(#[from] TradeError),
-}
-
-/// Trains a version now, as the actor would, and lets the gate decide. The tables must be level with the log, and kept
-/// so while it runs.
-///
-/// # Errors
-/// When there is nothing to learn from, the training fails, or another process is at it.
-pub async fn train_now(
-    parts: &Parts,
-    plan: TrainingPlan,
-    progress: &mut (dyn FnMut(almanac_ml::Progress) + Send),
-) -> Result<TrainReport, TrainNowError> {
-    if parts.market.view().await?.last_session().is_none() {
-        return Err(TrainNowError::NoBars);
-    }
-    let run = parts.entropy.uuid_v7(parts.clock.now());
-    let event = request(parts, run, TrainingReason::Manual, plan.clone()).await?;
-    see(parts, event.as_ref()).await?;
-    let TakenUp::Begun(mut job) = Job::begin(parts, run, plan).await? else { return Err(TrainNowError::Busy) };
-    let mut told = None;
-    let ended = loop {
-        let ended = job.look_after(parts).await?;
-        let now = job.progress();
-        if now != told {
-            told = now;
-            now.into_iter().for_each(&mut *progress);
-        }
-        if let Some(ended) = ended {
-            break ended;
-        }
-    };
-    let outcome = match ended {
-        Ended::Trained(trained) => {
-            let verdicts = measures::verdicts(&trained);
-            let done = registration::register(parts, &job, *trained).await?;
-            see(parts, done.last.as_ref()).await?;
-            let promoted = gate::decide(parts).await?;
-            Ok(TrainReport {
-                run,
-                version: done.version,
-                promoted,
-                as_of: job.as_of(),
-                rows: job.rows(),
-                instruments: job.instruments(),
-                verdicts,
-                artefact: done.artefact,
-            })
-        }
-        Ended::Failed { reason, detail } => {
-            fail(parts, run, &reason, detail.clone()).await?;
-            Err(TrainNowError::Failed { reason, detail })
-        }
-        Ended::BrokenOff => {
-            Err(TrainNowError::Failed { reason: "cancelled".into(), detail: "the training was cancelled".into() })
-        }
-    };
-    job.release(parts).await?;
-    outcome
 }
 
 /// Shared by a training and those who watch it.

@@ -51,7 +51,8 @@ pub(super) async fn register(parts: &Parts, job: &Job, trained: Trained) -> Resu
         registered_at: parts.clock.now(),
     };
     let stream = parts.settings.model.as_str();
-    let issued = Issued::new(ids::reaction("trainer", &format!("register {}", job.run()))).correlated(job.run());
+    let issued =
+        Issued::new(ids::reaction("trainer", &format!("register {}", job.run()))).correlated(job.run());
     let version = loop {
         registration.version = parts.bus.load::<Model>(stream).await?.next_version();
         let command = ModelCommand::RegisterVersion(Box::new(registration.clone()));

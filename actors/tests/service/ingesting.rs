@@ -21,7 +21,7 @@ async fn good_rows_are_kept_and_bad_ones_quarantined_with_a_name() {
     world.write(
         "bars.csv",
         &format!(
-            "{HEADER}ABC,2024-01-04,10,11,9,10.5,1000\nABC,2024-01-05,10.5,9,11,10.8,900\nABC,2024-01-06,1,1,1,1,1\n"
+            "{HEADER}ABC,2024-01-04,10,11,9,10.5,1000\nABC,2024-01-05,10.5,9,11,10.8,900\nABC,2024-01-01,1,1,1,1,1\n"
         ),
     );
     let report = ingest_path(&parts, &world.inbox(), &mut |_| {}).await.unwrap();
@@ -41,7 +41,11 @@ async fn a_file_that_is_no_table_is_a_clear_error_and_changes_nothing_else() {
     for (content, reason, words) in [
         ("", "empty", "the file is empty"),
         (HEADER, "no_rows", "no rows"),
-        ("symbol,date,open,high,low,volume\nABC,2024-01-05,1,1,1,1\n", "missing_column", "`close` is missing"),
+        (
+            "symbol,date,open,high,low,volume\nABC,2024-01-05,1,1,1,1\n",
+            "missing_column",
+            "`close` is missing",
+        ),
         ("<html><body>Sign in</body></html>", "html", "html page"),
         ("{\"error\": \"limit\"}", "json", "json document"),
     ] {
@@ -51,7 +55,10 @@ async fn a_file_that_is_no_table_is_a_clear_error_and_changes_nothing_else() {
         let error = ingest_path(&parts, &world.inbox().join("bars.csv"), &mut |_| {}).await.unwrap_err();
         let IngestError::Unusable(unusable) = error else { panic!("{error}") };
         assert_eq!(unusable.reason, reason);
-        assert!(unusable.to_string().starts_with("bars.csv: ") && unusable.detail.contains(words), "{unusable}");
+        assert!(
+            unusable.to_string().starts_with("bars.csv: ") && unusable.detail.contains(words),
+            "{unusable}"
+        );
         running.run_until_idle(PATIENCE).await.unwrap();
         let log = events(world.database.database()).await;
         assert_eq!(log.len(), 1);
@@ -87,7 +94,10 @@ async fn the_same_file_again_changes_nothing_and_a_longer_one_adds_only_what_is_
     assert_eq!(events(world.database.database()).await.len(), before);
 
     // A day more, and the day before corrected.
-    world.write("bars.csv", &format!("{}ABC,2024-01-05,10.8,11,10,10.9,800\n", first.replace("10.8,900", "10.7,950")));
+    world.write(
+        "bars.csv",
+        &format!("{}ABC,2024-01-05,10.8,11,10,10.9,800\n", first.replace("10.8,900", "10.7,950")),
+    );
     let report = ingest_path(&parts, &world.inbox(), &mut |_| {}).await.unwrap();
     assert_eq!((report.recorded[0].rows, report.listed), (2, 0));
     running.run_until_idle(PATIENCE).await.unwrap();
@@ -108,7 +118,8 @@ async fn the_same_file_again_changes_nothing_and_a_longer_one_adds_only_what_is_
 async fn one_file_for_each_symbol_is_one_batch_and_a_bad_one_among_them_is_named() {
     let world = world().await;
     let (parts, running) = world.keep_the_log().await;
-    let rows = "date,open,high,low,close,volume\n2024-01-04,10,11,9,10.5,1000\n2024-01-05,10.5,11,10,10.8,900\n";
+    let rows =
+        "date,open,high,low,close,volume\n2024-01-04,10,11,9,10.5,1000\n2024-01-05,10.5,11,10,10.8,900\n";
     world.write("abc.csv", rows);
     world.write("BRK.B.csv", rows);
     world.write("XYZ.csv", "date,open,high,low,close\n2024-01-04,10,11,9,10.5\n");
@@ -125,7 +136,7 @@ async fn one_file_for_each_symbol_is_one_batch_and_a_bad_one_among_them_is_named
 
 #[tokio::test(flavor = "multi_thread")]
 async fn splits_names_headlines_and_a_delisting_come_with_the_bars() {
-    let market = Market::new(&Settings::of_years(8, 4, 5));
+    let market = Market::new(&Settings::of_years(8, 5, 5));
     let world = World::at_the_close_of(*market.sessions().last().unwrap(), Mode::Simulated).await;
     write_market(&world.inbox(), &market, market.sessions());
     let (parts, running) = world.keep_the_log().await;

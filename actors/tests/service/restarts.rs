@@ -47,7 +47,7 @@ fn live(world: &World, until: i64) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_30_a_service_cut_off_again_and_again_says_what_one_says_that_never_was() {
     let (quiet, sessions) = World::simulated(1).await;
-    let (_, running) = quiet.serve().await;
+    let (_, running) = quiet.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     quiet.close(sessions[sessions.len() - 1]);
     running.run_until_idle(PATIENCE).await.unwrap();

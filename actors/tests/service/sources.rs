@@ -17,8 +17,9 @@ use almanac_store::testing::ScratchFolder;
 use crate::web_source::{Answer, Server};
 use crate::world::{CALENDAR, write_market};
 
+/// Two companies, both of which trade from the first session on.
 fn settings() -> simulator::Settings {
-    simulator::Settings::of_years(3, 1, 9)
+    simulator::Settings::of_years(2, 1, 9)
 }
 
 fn wanted(after: Option<Session>, until: Session) -> Wanted {
@@ -91,8 +92,12 @@ async fn a_web_service_keeps_the_contract() {
         let market = Arc::clone(&market);
         Server::start(move |symbol, _| {
             let text = csv::bars(&market, &market.sessions()[..=101]);
-            let lines: Vec<&str> =
-                text.lines().enumerate().filter(|(n, line)| *n == 0 || line.starts_with(symbol)).map(|(_, line)| line).collect();
+            let lines: Vec<&str> = text
+                .lines()
+                .enumerate()
+                .filter(|(n, line)| *n == 0 || line.starts_with(symbol))
+                .map(|(_, line)| line)
+                .collect();
             Answer::csv(lines.join("\n"))
         })
         .await

@@ -81,7 +81,11 @@ async fn fault_16_an_actor_that_panics_fails_or_hangs_is_built_again_and_the_oth
     running.run_until_idle(PATIENCE).await.unwrap();
     for (name, restarts) in [("panics", 2), ("fails", 2), ("calm", 0)] {
         let report = report(&running, name);
-        assert_eq!((report.state, report.restarts, &report.error), (ActorState::Waiting, restarts, &None), "{name}");
+        assert_eq!(
+            (report.state, report.restarts, &report.error),
+            (ActorState::Waiting, restarts, &None),
+            "{name}"
+        );
     }
     assert!(report(&running, "hangs").restarts >= 1);
     assert!(passes.load(Ordering::SeqCst) >= 1);

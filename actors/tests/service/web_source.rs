@@ -99,7 +99,8 @@ async fn serve(
     stream.shutdown().await
 }
 
-const GOOD: &str = "Date,Open,High,Low,Close,Volume\n2024-01-04,10,11,9,10.5,1000\n2024-01-05,10.5,11,10,10.8,900\n";
+const GOOD: &str =
+    "Date,Open,High,Low,Close,Volume\n2024-01-04,10,11,9,10.5,1000\n2024-01-05,10.5,11,10,10.8,900\n";
 
 fn settings(server: &Server, symbols: &[&str]) -> HttpSettings {
     let symbols = symbols.iter().map(|symbol| symbol.parse().unwrap()).collect();
@@ -154,7 +155,11 @@ async fn fault_26_retry_after_is_respected_within_the_budget_and_no_longer() {
     assert_eq!(asked(relents).await, (None, 2));
     assert!(began.elapsed() >= Duration::from_secs(1));
     let (error, times) = asked(|_| Answer::with("429 Too Many Requests", "")).await;
-    assert_eq!((error, times), (Some(SourceError::TooManyRequests), 3), "without Retry-After by our own back-off");
+    assert_eq!(
+        (error, times),
+        (Some(SourceError::TooManyRequests), 3),
+        "without Retry-After by our own back-off"
+    );
     let began = std::time::Instant::now();
     let (error, times) = asked(|_| Answer::with("429 Too Many Requests\r\nRetry-After: 3600", "")).await;
     assert_eq!((error, times), (Some(SourceError::TooManyRequests), 1));

@@ -1,5 +1,8 @@
 //! From bars to scored predictions, session by session.
 
+use std::fmt::Write;
+
+use almanac_actors::settings::SourceSettings;
 use almanac_domain::values::Mode;
 use almanac_projections::{instruments, models, predictions, training_runs};
 use chrono::TimeDelta;
@@ -9,7 +12,7 @@ use crate::world::{CALENDAR, PATIENCE, World, count, day, events};
 #[tokio::test(flavor = "multi_thread")]
 async fn bars_become_a_champion_that_publishes_and_is_scored_when_its_day_has_come() {
     let (world, sessions) = World::simulated(6).await;
-    let (parts, running) = world.serve().await;
+    let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     let pool = world.database.pool();
     let today = sessions[sessions.len() - 7];
@@ -17,7 +20,10 @@ async fn bars_become_a_champion_that_publishes_and_is_scored_when_its_day_has_co
     let champion = models::champion(pool, &parts.settings.model, i64::MAX).await.unwrap().unwrap();
     assert_eq!((champion.version, champion.trained_through), (1, today));
     let runs = training_runs::list(pool, None, None, 9).await.unwrap().items;
-    assert_eq!((runs.len(), runs[0].state.as_str(), runs[0].reason.as_str()), (1, "completed", "first_version"));
+    assert_eq!(
+        (runs.len(), runs[0].state.as_str(), runs[0].reason.as_str()),
+        (1, "completed", "first_version")
+    );
 
     let listed = instruments::listings(pool).await.unwrap();
     let trading = listed.iter().filter(|listing| listing.delisted_after.is_none()).count();
@@ -64,7 +70,7 @@ async fn a_new_version_is_trained_on_schedule_and_the_gate_speaks_by_its_rule() 
     let (mut world, sessions) = World::simulated(4).await;
     world.settings.training.retrain_every = 3;
     world.settings.training.auto_promote = true;
-    let (parts, running) = world.serve().await;
+    let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     for session in &sessions[sessions.len() - 4..] {
         world.close(*session);
@@ -73,7 +79,11 @@ async fn a_new_version_is_trained_on_schedule_and_the_gate_speaks_by_its_rule() 
     let pool = world.database.pool();
     let model = models::find(pool, &parts.settings.model, i64::MAX).await.unwrap().unwrap();
     assert_eq!(model.versions.len(), 2);
-    assert_eq!(model.versions[0].trained_through, sessions[sessions.len() - 2], "three sessions after the first");
+    assert_eq!(
+        model.versions[0].trained_through,
+        sessions[sessions.len() - 2],
+        "three sessions after the first"
+    );
     let timeline = models::timeline(pool, &parts.settings.model, i64::MAX).await.unwrap();
     let promotions: Vec<_> = timeline.iter().filter_map(|entry| entry.by.as_deref()).collect();
     assert_eq!(promotions, ["gate: first-version", "gate: not-worse-rmse"]);
@@ -83,7 +93,7 @@ async fn a_new_version_is_trained_on_schedule_and_the_gate_speaks_by_its_rule() 
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_28_stale_data_is_abstained_from_and_old_bars_make_no_live_prediction() {
     let (mut world, sessions) = World::simulated(1).await;
-    let (parts, running) = world.serve().await;
+    let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     let pool = world.database.pool();
     let champion = models::champion(pool, &parts.settings.model, i64::MAX).await.unwrap();
@@ -95,13 +105,16 @@ async fn fault_28_stale_data_is_abstained_from_and_old_bars_make_no_live_predict
     let one = instruments::listings(pool).await.unwrap();
     let one = one.iter().find(|listing| listing.delisted_after.is_none()).unwrap();
     let close = parts.market.view().await.unwrap().last_closes(one.id).unwrap().1;
-    world.write("one.csv", &format!(
-        "symbol,date,open,high,low,close,volume\n{},{next},{close},{close},{close},{close},1000\n",
-        one.symbol
-    ));
-    world.settings.sources = vec![almanac_actors::settings::SourceSettings::Folder(world.inbox())];
+    world.write(
+        "one.csv",
+        &format!(
+            "symbol,date,open,high,low,close,volume\n{},{next},{close},{close},{close},{close},1000\n",
+            one.symbol
+        ),
+    );
+    world.settings.sources = vec![SourceSettings::Folder(world.inbox())];
     world.close(next);
-    let (_, running) = world.serve().await;
+    let (_, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     let round = predictions::latest(pool, None, None).await.unwrap();
     let stale = |reason: &Option<String>| reason.as_deref() == Some("stale_data");
@@ -115,7 +128,7 @@ async fn fault_28_stale_data_is_abstained_from_and_old_bars_make_no_live_predict
     let rounds = count(world.database.database(), "RoundOpened").await;
     world.clock.advance_to(CALENDAR.closes_at(CALENDAR.next(next)) + TimeDelta::hours(1));
     world.settings.mode = Mode::Live;
-    let (_, running) = world.serve().await;
+    let (_, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     assert_eq!(count(world.database.database(), "RoundOpened").await, rounds);
     running.stop().await;
@@ -125,7 +138,7 @@ async fn fault_28_stale_data_is_abstained_from_and_old_bars_make_no_live_predict
 async fn a_prediction_whose_outcome_never_comes_is_voided_by_its_rule() {
     let (mut world, sessions) = World::simulated(0).await;
     world.settings.void_after = 3;
-    let (parts, running) = world.serve().await;
+    let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     running.stop().await;
     let pool = world.database.pool();
@@ -143,13 +156,13 @@ async fn a_prediction_whose_outcome_never_comes_is_voided_by_its_rule() {
         session = CALENDAR.next(session);
         for listing in &trading[1..] {
             let close = parts.market.view().await.unwrap().last_closes(listing.id).unwrap().1;
-            text += &format!("{},{session},{close},{close},{close},{close},1000\n", listing.symbol);
+            writeln!(text, "{},{session},{close},{close},{close},{close},1000", listing.symbol).unwrap();
         }
     }
     world.write("silence.csv", &text);
-    world.settings.sources = vec![almanac_actors::settings::SourceSettings::Folder(world.inbox())];
+    world.settings.sources = vec![SourceSettings::Folder(world.inbox())];
     world.close(session);
-    let (_, running) = world.serve().await;
+    let (_, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     let filter = predictions::Filter {
         instrument: Some(silent.id),
@@ -171,8 +184,8 @@ async fn replayed_files_become_known_session_by_session() {
     let sessions = market.sessions();
     let mut world = World::at_the_close_of(sessions[199], Mode::Replayed).await;
     crate::world::write_market(&world.inbox(), &market, sessions);
-    world.settings.sources = vec![almanac_actors::settings::SourceSettings::Replay(world.inbox())];
-    let (parts, running) = world.serve().await;
+    world.settings.sources = vec![SourceSettings::Replay(world.inbox())];
+    let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     assert_eq!(parts.market.view().await.unwrap().last_session(), Some(sessions[199]));
     world.close(sessions[200]);
@@ -184,5 +197,25 @@ async fn replayed_files_become_known_session_by_session() {
     let expected: usize = sessions[..=200].iter().map(|session| market.bars_on(*session).len()).sum();
     assert_eq!(view.as_traded().len(), expected);
     assert!(day("2019-01-02") <= view.batches()[0].first_session);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_sentiment_the_tone_of_the_news_is_a_feature_of_training_and_of_publication() {
+    let (mut world, sessions) = World::simulated(1).await;
+    world.settings.training.sentiment = true;
+    let (parts, running) = world.serve();
+    running.run_until_idle(PATIENCE).await.unwrap();
+    world.close(*sessions.last().unwrap());
+    running.run_until_idle(PATIENCE).await.unwrap();
+    let pool = world.database.pool();
+    let champion = models::champion(pool, &parts.settings.model, i64::MAX).await.unwrap().unwrap();
+    let bytes = parts.objects.get(&champion.artefact.key).await.unwrap();
+    let artefact = almanac_ml::Artefact::open(&bytes, champion.artefact.sha256.as_str()).unwrap();
+    assert_eq!(artefact.features.last().map(String::as_str), Some(almanac_ml::features::SENTIMENT));
+    assert_eq!(count(world.database.database(), "RoundCompleted").await, 2);
+    let of_share = predictions::latest(pool, None, None).await.unwrap()[0].instrument.id;
+    let days = parts.news.daily(of_share).await.unwrap();
+    assert!(days.len() > 100, "a simulated newsroom is read as it writes, not all at once");
     running.stop().await;
 }

@@ -62,8 +62,8 @@ impl World {
         Parts::new(database, objects, clock, Entropy::system(), self.settings.clone())
     }
 
-    /// The whole service.
-    pub async fn serve(&self) -> (Parts, Running) {
+    /// The whole service. To be called inside a runtime, on which it runs.
+    pub fn serve(&self) -> (Parts, Running) {
         let parts = self.parts();
         let running = Service::start(&parts, &[Role::Api, Role::Worker]);
         (parts, running)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use almanac_actors::dispatcher::{Dispatcher, EndpointSecrets, Reach, SystemResolver, WebhookSettings};
 use almanac_actors::trade::{Progress, Trade};
+use almanac_domain::account::vault::{ENDPOINT_SECRET, ENDPOINT_URL};
 use almanac_domain::clock::{Clock, SetClock};
 use almanac_domain::webhook_endpoint::{WebhookEndpoint, WebhookEndpointCommand};
 use almanac_projections::webhook_endpoints;
@@ -65,9 +66,8 @@ impl World {
             kind: kind.to_owned(),
             value: value.to_owned(),
         };
-        let url = row(webhook_endpoints::url_row(id), webhook_endpoints::URL_KIND, url);
-        let secret =
-            row(webhook_endpoints::secret_row(id), webhook_endpoints::SECRET_KIND, &secrets.stored());
+        let url = row(webhook_endpoints::url_row(id), ENDPOINT_URL, url);
+        let secret = row(webhook_endpoints::secret_row(id), ENDPOINT_SECRET, &secrets.stored());
         let extras = Extras::none().put_vault(url).put_vault(secret);
         let (name, issued) = (id.to_string(), self.issued());
         self.bus.execute_with::<WebhookEndpoint>(&name, command, &issued, extras).await.unwrap();
@@ -78,7 +78,7 @@ impl World {
     /// Gives an endpoint a new secret beside the old one.
     pub async fn rotate(&self, endpoint: Uuid, secrets: &EndpointSecrets) -> EndpointSecrets {
         let rotated = secrets.rotated(self.bus.entropy(), self.clock.now());
-        let (id, kind) = (webhook_endpoints::secret_row(endpoint), webhook_endpoints::SECRET_KIND.to_owned());
+        let (id, kind) = (webhook_endpoints::secret_row(endpoint), ENDPOINT_SECRET.to_owned());
         let row = VaultRow { id, owner: OWNER, kind, value: rotated.stored() };
         let (name, issued) = (endpoint.to_string(), self.issued());
         let (command, extras) =

@@ -218,10 +218,12 @@ impl Effective {
 fn unknown(key: &str, origin: Origin) -> ConfigError {
     let bare = key.trim_start_matches("ALMANAC_").to_lowercase();
     let last = bare.rsplit('.').next().unwrap_or_default();
-    let meant = SETTINGS.iter().map(|setting| setting.key).find(|known| {
+    let alike = |known: &str| {
         let known_last = known.rsplit('.').next().unwrap_or_default();
-        known_last == last || known_last.starts_with(last) || last.starts_with(known_last)
-    });
+        strsim::jaro_winkler(known, &bare).max(strsim::jaro_winkler(known_last, last))
+    };
+    let nearest = SETTINGS.iter().map(|setting| setting.key).max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let meant = nearest.filter(|known| alike(known) > 0.8);
     ConfigError::UnknownKey { key: key.to_owned(), origin, meant }
 }
 

@@ -111,7 +111,8 @@ fn words(
         (Verdict::Better, _) => format!("better than {name}: {size}"),
         (Verdict::Worse, _) => format!("worse than {name}: {size}"),
         (Verdict::CannotBeTold, Some(more)) => {
-            let more = if more > A_LIFETIME { format!("more than {A_LIFETIME}") } else { format!("about {more}") };
+            let more =
+                if more > A_LIFETIME { format!("more than {A_LIFETIME}") } else { format!("about {more}") };
             format!("cannot be told from {name} by more than chance: {size}; {more} more sessions needed")
         }
         (Verdict::CannotBeTold, None) => format!("cannot be told from {name} by more than chance: {size}"),

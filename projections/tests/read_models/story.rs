@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use almanac_domain::account::Account;
+use almanac_domain::account::vault::{ENDPOINT_SECRET, ENDPOINT_URL};
 use almanac_domain::account::{AccountCommand, NotificationPreferences, Role};
 use almanac_domain::clock::{Clock, SetClock};
 use almanac_domain::values::Session;
@@ -123,16 +124,8 @@ impl Story {
         let row =
             |id, kind: &str, value: &str| VaultRow { id, owner, kind: kind.into(), value: value.into() };
         let extras = Extras::none()
-            .put_vault(row(
-                webhook_endpoints::url_row(id),
-                webhook_endpoints::URL_KIND,
-                "https://example.com/hook",
-            ))
-            .put_vault(row(
-                webhook_endpoints::secret_row(id),
-                webhook_endpoints::SECRET_KIND,
-                "whsec_c2VjcmV0",
-            ));
+            .put_vault(row(webhook_endpoints::url_row(id), ENDPOINT_URL, "https://example.com/hook"))
+            .put_vault(row(webhook_endpoints::secret_row(id), ENDPOINT_SECRET, "whsec_c2VjcmV0"));
         self.does_with::<WebhookEndpoint>(id, register, extras).await;
     }
 }

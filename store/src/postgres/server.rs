@@ -74,7 +74,7 @@ impl PostgresServer {
     pub async fn start(data_dir: &Path, settings: Settings) -> Result<Self, PostgresError> {
         fs::create_dir_all(data_dir).map_err(PostgresError::io(data_dir))?;
         let data_dir = data_dir.canonicalize().map_err(PostgresError::io(data_dir))?;
-        let lock = lock(&data_dir)?;
+        let lock = lock(&data_dir).await?;
         let cluster = Cluster::open(&data_dir, settings.durability)?;
         cluster.clear_remains().await?;
         let running = Arc::new(Mutex::new(Some(start(&cluster, settings)?)));
@@ -151,18 +151,22 @@ impl Drop for PostgresServer {
     }
 }
 
-fn lock(data_dir: &Path) -> Result<File, PostgresError> {
+/// Takes the folder. A process killed a moment ago may not have let go of it yet, so one that is in use is tried again
+/// for a while.
+async fn lock(data_dir: &Path) -> Result<File, PostgresError> {
     let path = data_dir.join("postgres.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(PostgresError::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(PostgresError::InUse(data_dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(PostgresError::Io { path, source }),
+    let options = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = options.map_err(PostgresError::io(&path))?;
+    let deadline = Instant::now() + PARTING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(PostgresError::InUse(data_dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(PostgresError::Io { path, source }),
+        }
     }
 }
 

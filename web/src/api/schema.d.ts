@@ -2099,7 +2099,10 @@ export interface operations {
     erase_account: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2130,7 +2133,10 @@ export interface operations {
     change_account: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2670,7 +2676,10 @@ export interface operations {
     roll_back: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 name: string;
             };
@@ -2741,7 +2750,10 @@ export interface operations {
     promote_version: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 name: string;
                 version: number;
@@ -2777,7 +2789,10 @@ export interface operations {
     quarantine_version: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 name: string;
                 version: number;
@@ -2813,7 +2828,10 @@ export interface operations {
     retire_version: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 name: string;
                 version: number;
@@ -3023,7 +3041,10 @@ export interface operations {
     sign_out: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3198,7 +3219,10 @@ export interface operations {
     request_training: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3265,7 +3289,10 @@ export interface operations {
     cancel_training: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3390,7 +3417,10 @@ export interface operations {
     create_watchlist: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3423,7 +3453,10 @@ export interface operations {
     delete_watchlist: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3454,7 +3487,10 @@ export interface operations {
     rename_watchlist: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3489,7 +3525,10 @@ export interface operations {
     watch_instrument: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
                 instrument: string;
@@ -3521,7 +3560,10 @@ export interface operations {
     unwatch_instrument: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
                 instrument: string;
@@ -3584,7 +3626,10 @@ export interface operations {
     resend_delivery: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3647,7 +3692,10 @@ export interface operations {
     register_endpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3714,7 +3762,10 @@ export interface operations {
     remove_endpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3745,7 +3796,10 @@ export interface operations {
     change_endpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3814,7 +3868,10 @@ export interface operations {
     disable_endpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3845,7 +3902,10 @@ export interface operations {
     enable_endpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3876,7 +3936,10 @@ export interface operations {
     rotate_secret: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3907,7 +3970,10 @@ export interface operations {
     test_endpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
