@@ -1,5 +1,7 @@
 //! The shape of the house: who may depend on whom, under which licences, and how large a file grows.
 
+#![allow(clippy::expect_used, reason = "a helper of a test fails its test by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

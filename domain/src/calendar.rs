@@ -135,6 +135,7 @@ fn observed(holiday: NaiveDate) -> NaiveDate {
 }
 
 /// Easter Sunday by the anonymous Gregorian computus (Meeus, Astronomical Algorithms, chapter 8).
+#[allow(clippy::many_single_char_names, reason = "the names of the published formula")]
 fn easter(year: i32) -> NaiveDate {
     let (a, b, c) = (year % 19, year / 100, year % 100);
     let (d, e, f) = (b / 4, b % 4, (b + 8) / 25);

@@ -7,6 +7,7 @@ macro_rules! events {
     ($(#[$doc:meta])* pub enum $name:ident { $($variant:ident = $stored:literal $version:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[allow(clippy::large_enum_variant, reason = "events are handled one at a time")]
         pub enum $name {
             $(
                 #[doc = concat!("Stored as `", $stored, "`, version ", $version, ".")]

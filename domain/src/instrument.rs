@@ -198,7 +198,7 @@ impl Instrument {
                 listing.symbol = renamed.symbol;
             }
             (Self::Listed { actions, .. }, InstrumentEvent::CorporateActionRecorded(record)) => {
-                actions.push(record)
+                actions.push(record);
             }
             (Self::Listed { halted_from, .. }, InstrumentEvent::InstrumentHalted(halt)) => {
                 *halted_from = Some(halt.from);
@@ -239,7 +239,9 @@ mod tests {
         let mut instrument: Instrument = given([listing().into()]);
         let events = instrument.decide(split(2, 12)).expect("granted");
         assert_eq!(events.len(), 1);
-        events.into_iter().for_each(|event| instrument.apply(event));
+        for event in events {
+            instrument.apply(event);
+        }
         assert_eq!(instrument.decide(split(2, 12)), Ok(vec![]));
     }
 

@@ -362,7 +362,9 @@ mod tests {
     fn rolling_back_makes_the_champion_before_champion_again() {
         let mut model = two_versions_second_champion();
         let events = model.decide(roll_back()).expect("granted");
-        events.into_iter().for_each(|event| model.apply(event));
+        for event in events {
+            model.apply(event);
+        }
         assert_eq!(model.champion(), Some(1));
         assert_eq!(model.decide(roll_back()), Err(ModelRefusal::NothingToRollBackTo));
     }

@@ -211,7 +211,9 @@ mod tests {
         let events = list().decide(add.clone()).expect("granted");
         assert_eq!(events, vec![AddedToWatchlist { instrument: STOCK }.into()]);
         let mut watching = list();
-        events.into_iter().for_each(|event| watching.apply(event));
+        for event in events {
+            watching.apply(event);
+        }
         assert_eq!(watching.decide(add), Ok(vec![]));
     }
 

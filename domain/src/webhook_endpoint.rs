@@ -266,7 +266,9 @@ mod tests {
         let mut endpoint: WebhookEndpoint = given([registered()]);
         let events = endpoint.decide(disable.clone()).expect("granted");
         assert_eq!(events.len(), 1);
-        events.into_iter().for_each(|event| endpoint.apply(event));
+        for event in events {
+            endpoint.apply(event);
+        }
         assert_eq!(endpoint.decide(disable), Ok(vec![]));
     }
 

@@ -59,8 +59,10 @@ pub(super) struct Status(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     trade: Option<Arc<dyn Trade>>,
-    /// Counts the actors that have stood here.
+    /// Changes whenever the actor that stood here is not listened to any more.
     shift: u64,
+    /// Counts the actors that have stood here.
+    built: u32,
     passes: Passes,
     given_up: bool,
     in_pass: Option<(Instant, AbortHandle)>,
@@ -79,6 +81,7 @@ impl Status {
     pub(super) fn manned_by(self: &Arc<Self>, trade: Arc<dyn Trade>) -> Shift {
         let mut inner = self.lock();
         inner.shift += 1;
+        inner.built += 1;
         (inner.trade, inner.in_pass, inner.failure) = (Some(trade), None, None);
         Shift { status: Arc::clone(self), number: inner.shift }
     }
@@ -145,7 +148,7 @@ impl Status {
             let report = ActorReport {
                 name: name.to_owned(),
                 state,
-                restarts: u32::try_from(inner.shift.saturating_sub(1)).unwrap_or(u32::MAX),
+                restarts: inner.built.saturating_sub(1),
                 last_progress_at: inner.last_progress_at,
                 detail: Value::Null,
                 error: inner.error.clone(),

@@ -53,7 +53,8 @@ async fn world() -> World {
     let mut world = World::at_the_close_of(day("2024-01-05"), Mode::Simulated).await;
     world.settings.supervision.first_pause = Duration::from_millis(5);
     world.settings.supervision.longest_pause = Duration::from_millis(40);
-    world.settings.supervision.patience = Duration::from_millis(150);
+    // Long beside what a panic takes to print its backtrace.
+    world.settings.supervision.patience = Duration::from_secs(2);
     world.settings.supervision.budget = 4;
     world
 }
@@ -79,7 +80,7 @@ async fn fault_16_an_actor_that_panics_fails_or_hangs_is_built_again_and_the_oth
     let (calm, passes) = scripted("calm", |_| Act::Idle);
     let running = Service::start_places(&world.parts(), vec![panics, fails, hangs, calm]);
     running.run_until_idle(PATIENCE).await.unwrap();
-    for (name, restarts) in [("panics", 2), ("fails", 2), ("calm", 0)] {
+    for (name, restarts) in [("panics", 2), ("fails", 2), ("hangs", 1), ("calm", 0)] {
         let report = report(&running, name);
         assert_eq!(
             (report.state, report.restarts, &report.error),
@@ -87,7 +88,6 @@ async fn fault_16_an_actor_that_panics_fails_or_hangs_is_built_again_and_the_oth
             "{name}"
         );
     }
-    assert!(report(&running, "hangs").restarts >= 1);
     assert!(passes.load(Ordering::SeqCst) >= 1);
     running.stop().await;
 }
