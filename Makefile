@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo build pages test browser lint generate clean-tree reference bench help
+.PHONY: demo build pages test browser lint generate regenerated clean-tree bench help
 
 DATA ?=
 DEMO_FLAGS ?=
@@ -34,22 +34,27 @@ test: pages ## every test: units, PostgreSQL, SMTP, webhooks, killed processes, 
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --workspace; \
 	 else cargo test --locked --workspace; fi
 	cd web && npm run --silent check
-	$(MAKE) --no-print-directory browser
+	$(WALK)
+
+# The binary is the one at hand: building it alone would build some dependencies again with other features.
+WALK = cd tests/browser && npm ci --no-audit --no-fund --silent && ./run.sh $(abspath $(BINARY))
 
 browser: build ## the path of a new user in a real Chromium
 	@.ci/setup node postgres chromium curl
-	cd tests/browser && npm ci --no-audit --no-fund --silent && ./run.sh $(abspath $(BINARY))
+	$(WALK)
 
 lint: ## formatting, lints, spelling
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 
-generate: build ## everything that is generated: the OpenAPI document and the types of the pages
+generate: build regenerated ## everything that is generated: the OpenAPI document and the types of the pages
+
+regenerated:
 	$(BINARY) openapi > openapi/openapi.json
 	cd web && npm run --silent types
 
-clean-tree: generate ## regenerates and demands that nothing changed
+clean-tree: regenerated ## regenerates with the binary at hand and demands that nothing changed
 	@git diff --exit-code --stat && [ -z "$$(git status --porcelain)" ] || { git status --short; exit 1; }
 
 bench: ## times and memory of ingest, train and predict beside the Python reference, in one run
