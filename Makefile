@@ -1,6 +1,8 @@
 # The few verbs of daily work. `make demo` and `make test` set up everything on a fresh Debian or Ubuntu.
 
 SHELL := /bin/bash
+# where .ci/setup puts a newer Node.js when the distribution's is too old
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 .DELETE_ON_ERROR:
 .PHONY: demo build pages test browser lint generate regenerated clean-tree bench help
 
@@ -13,7 +15,7 @@ help: ## these words
 
 demo: build ## live through a simulated market; DATA=folder replays your own CSV or Parquet files
 	@.ci/setup postgres
-	$(BINARY) demo $(if $(DATA),--data $(DATA)) $(DEMO_FLAGS)
+	$(BINARY) demo $(if $(DATA),--data "$(DATA)") $(DEMO_FLAGS)
 
 build: pages ## the one binary, with the pages inside
 	@.ci/setup rust cc

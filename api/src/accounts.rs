@@ -216,10 +216,15 @@ pub async fn erase_account(
     if !session::is_password_of(&state, Some(id), &again.password).await? {
         return Err(Kind::WrongCredentials.into());
     }
+    // Before, so that a crash leaves nothing nobody can ask for any more; and after, for a mail written meanwhile.
+    let (outbox, email) = (state.outbox(), order.caller.account.email.clone());
+    forget_mails(&outbox, &email).await.map_err(Problem::broken)?;
     let extras = Extras::none().release_claims_of(id).forget_vault_of(id).end_sign_ins_of(id);
     let issued = order.issued(&())?;
     state.parts.bus.execute_with::<Account>(&id.to_string(), AccountCommand::Erase, &issued, extras).await?;
-    forget_mails(&state.outbox(), &order.caller.account.email).await.map_err(Problem::broken)?;
+    if let Err(error) = forget_mails(&outbox, &email).await {
+        tracing::error!(%error, "a mail to an erased account could not be deleted");
+    }
     Ok(HttpResponse::NoContent().cookie(session::no_cookie(&state)).finish())
 }
 
@@ -234,7 +239,7 @@ pub async fn unsubscribe(
     state: web::Data<State>,
     query: web::Query<UnsubscribeQuery>,
 ) -> Result<web::Json<Accepted>, Problem> {
-    let wish = verify_unsubscribe_token(&state.link_secret, &query.token, state.now())
+    let wish = verify_unsubscribe_token(&state.link_secret, &query.token, state.wall.now())
         .map_err(|refused| Problem::invalid("token", refused))?;
     let issued = Issued::new(state.parts.entropy.uuid_v7(state.wall.now())).by(wish.account);
     let committed = set_session_mail(&state, wish.account, false, &issued).await?;

@@ -51,7 +51,8 @@ pub fn token(request: &HttpRequest) -> Option<String> {
     bearer(request).or_else(|| request.cookie(COOKIE).map(|cookie| cookie.value().to_owned()))
 }
 
-fn bearer(request: &HttpRequest) -> Option<String> {
+/// The token after `Bearer`; other kinds of authorization are not ours.
+pub(crate) fn bearer(request: &HttpRequest) -> Option<String> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())

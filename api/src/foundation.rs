@@ -75,6 +75,12 @@ pub struct Foundation {
     postgres: Option<PostgresServer>,
 }
 
+/// What the environment says in the variables that the clouds' own tools read, such as `AZURE_STORAGE_ACCOUNT_NAME`.
+fn of_the_cloud() -> impl Iterator<Item = (String, String)> {
+    let known = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|cloud| name.starts_with(cloud));
+    std::env::vars().filter(move |(name, _)| known(name)).map(|(name, value)| (name.to_lowercase(), value))
+}
+
 impl Foundation {
     /// Starts the private database server unless another database is named, connects, migrates, and opens the objects.
     ///
@@ -97,7 +103,7 @@ impl Foundation {
             Subscription::install(&database, handler).await?;
         }
         let objects = match &config.objects.url {
-            Some(url) => Objects::open(url, config.objects.options.iter().cloned())?,
+            Some(url) => Objects::open(url, of_the_cloud().chain(config.objects.options.iter().cloned()))?,
             None => Objects::in_folder(&config.data_dir.join("objects"))?,
         };
         Ok(Self { database, objects, postgres })

@@ -2,12 +2,12 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN};
+use actix_web::http::header::{CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use url::Url;
 
-use crate::caller::COOKIE;
+use crate::caller::{COOKIE, bearer};
 use crate::problem::{Kind, Problem};
 use crate::state::State;
 
@@ -48,7 +48,7 @@ pub async fn origin<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let safe = request.method().is_safe();
-    let by_cookie = request.cookie(COOKIE).is_some() && !request.headers().contains_key(AUTHORIZATION);
+    let by_cookie = request.cookie(COOKIE).is_some() && bearer(request.request()).is_none();
     if !safe && by_cookie && !from_our_pages(&request) {
         // As an answer and not as an error, so that the headers above are put on it too.
         let refusal = Problem::from(Kind::ForeignOrigin).error_response();
@@ -113,6 +113,8 @@ mod tests {
             assert_eq!(posted(&[cookie, ("origin", foreign)]).await.0, StatusCode::FORBIDDEN, "{foreign}");
         }
         assert_eq!(posted(&[cookie]).await.0, StatusCode::FORBIDDEN);
+        // A proxy's own authorization says nothing about who asks.
+        assert_eq!(posted(&[cookie, ("authorization", "Basic eDp5")]).await.0, StatusCode::FORBIDDEN);
     }
 
     #[actix_web::test]

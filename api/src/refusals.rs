@@ -109,6 +109,8 @@ impl From<StoreError> for Problem {
         if error.is_passing() {
             tracing::warn!(error = %error, "the database is not available just now");
             Kind::Unavailable.into()
+        } else if error.is_unstorable() {
+            Self::with(Kind::Malformed, "the request holds a character or a date that cannot be stored")
         } else {
             Self::broken(error)
         }

@@ -57,7 +57,7 @@ pub async fn test_endpoint(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let endpoint = own(&state, &order.caller, *id).await?;
-    let (delivery, now) = (order.new_id("webhook_delivery"), state.now());
+    let (delivery, now) = (order.new_id(&format!("webhook_delivery {}", endpoint.id)), state.now());
     let message = NewDelivery {
         id: delivery,
         key: format!("test:{delivery}"),

@@ -56,6 +56,14 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// True when the database refused a value it cannot hold: U+0000 in a text, or a date out of its range.
+    pub fn is_unstorable(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(database)) = self else { return false };
+        database.code().is_some_and(|code| matches!(code.as_ref(), "22021" | "22008" | "22007"))
+    }
+}
+
 /// True for lost connections, timeouts, and the database's own "try again" answers.
 pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
     match error {

@@ -5,7 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")"
 binary=$1
 export SCREENSHOTS=${SCREENSHOTS:-$PWD/../../target/screenshots}
-export CHROMIUM=${CHROMIUM:-$(command -v chromium || echo /usr/bin/chromium)}
+for name in chromium chromium-browser google-chrome google-chrome-stable; do
+  : "${CHROMIUM:=$(command -v $name || true)}"
+done
+export CHROMIUM
 mkdir -p "$SCREENSHOTS"
 
 work=$(mktemp -d)

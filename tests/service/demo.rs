@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// A small market, quickly lived through.
-const SMALL: [&str; 6] = ["--instruments", "8", "--years", "3", "--listen", "127.0.0.1:0"];
+const SMALL: [&str; 8] = ["--instruments", "8", "--years", "3", "--hurry", "0", "--listen", "127.0.0.1:0"];
 
 /// Seconds a session: as fast as a test can watch.
 pub const QUICK: &str = "0.3";

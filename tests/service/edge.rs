@@ -131,4 +131,9 @@ async fn pages_health_and_headers_are_there() {
         }
     }
     assert_eq!(reader.status_of("/nowhere").await, StatusCode::NOT_FOUND);
+    for path in ["/instruments?search=%00", "/predictions?as_of_session=-9999-01-01", "/models?after=a:%00:1"]
+    {
+        let status = reader.status_of(path).await;
+        assert!(status.is_client_error(), "{path} answered {status}");
+    }
 }

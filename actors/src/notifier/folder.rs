@@ -49,7 +49,13 @@ pub async fn read_mails(folder: &Path, address: &str) -> io::Result<Vec<StoredMa
     while let Some(entry) = entries.next_entry().await? {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let mail: StoredMail = serde_json::from_slice(&fs::read(&path).await?)?;
+            let mail: StoredMail = match serde_json::from_slice(&fs::read(&path).await?) {
+                Ok(mail) => mail,
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "this mail cannot be read");
+                    continue;
+                }
+            };
             if mail.to.eq_ignore_ascii_case(address) {
                 mails.push(mail);
             }
@@ -68,7 +74,10 @@ pub async fn forget_mails(folder: &Path, address: &str) -> io::Result<usize> {
     for mail in &mails {
         let name = file_name(&mail.message_id);
         for extension in ["eml", "json"] {
-            fs::remove_file(folder.join(format!("{name}.{extension}"))).await?;
+            match fs::remove_file(folder.join(format!("{name}.{extension}"))).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
     }
     Ok(mails.len())

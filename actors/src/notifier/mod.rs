@@ -21,7 +21,7 @@ use almanac_domain::clock::Clock;
 use almanac_domain::values::Session;
 use almanac_projections::{accounts, mail as mails, predictions, watchlists};
 use almanac_store::Database;
-use almanac_store::clock::Entropy;
+use almanac_store::clock::{Entropy, SystemClock};
 use almanac_store::outbox::mail::{self as outbox, DueMail};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,7 +53,7 @@ const AT_ONCE: usize = 8;
 /// Waits after the first, second, ... failed attempt, in minutes. Greylisting lets a mail in after some minutes; a
 /// server that is away for a weekend still gets it.
 const WAITS_MINUTES: [i64; 10] = [1, 5, 10, 30, 60, 180, 360, 720, 1440, 2880];
-/// How long a link to stop the mails goes on working.
+/// How long a link to stop the mails goes on working, by the real time: the demo's clock races.
 const LINK_LIFETIME: TimeDelta = TimeDelta::days(90);
 
 /// Works the outbox of mails off.
@@ -183,7 +183,7 @@ impl Notifier {
             .settings
             .link_secret
             .as_ref()
-            .map(|secret| unsubscribe_token(secret, due.account, &due.kind, now + LINK_LIFETIME));
+            .map(|secret| unsubscribe_token(secret, due.account, &due.kind, SystemClock.now() + LINK_LIFETIME));
         let link = |path: &str| {
             let token = token.as_ref()?;
             Some(format!("{}?token={token}", session_mail::page(&self.settings.public_url, path)))

@@ -138,15 +138,17 @@ fn say_json(report: &impl Serialize) -> Result<(), Failure> {
     say(&serde_json::to_string(report)?)
 }
 
-/// Ends when somebody asks the process to stop: Ctrl-C, or SIGTERM.
-async fn asked_to_stop() -> io::Result<()> {
+/// Ends when somebody asks the process to stop: Ctrl-C, or SIGTERM. Whoever asks is heard from this call on, not only
+/// from when the future is first polled.
+fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 #[cfg(test)]

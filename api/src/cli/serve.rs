@@ -24,12 +24,13 @@ impl Serve {
         let listen = self.listen.map(|listen| ("listen", listen));
         let roles = self.roles.map(|roles| ("roles", roles));
         let (config, _) = self.place.config(listen.into_iter().chain(roles).collect())?;
+        let stop = asked_to_stop()?;
         let running = App::start(config, Environment::real()).await?;
         say(&format!("Almanac is at {}", running.url()))?;
         if let Some((email, password)) = &running.first_admin {
             say(&format!("First administrator: {email}, password {password} (shown this once)"))?;
         }
-        asked_to_stop().await?;
+        stop.await;
         say("Stopping …")?;
         Ok(running.stop().await?)
     }

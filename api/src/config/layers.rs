@@ -255,20 +255,37 @@ fn written(value: &toml::Value) -> Option<String> {
     }
 }
 
+/// Names in a URL's query whose values are no secrets.
+const HARMLESS: [&str; 8] = ["symbol", "s", "from", "to", "tls", "sslmode", "host", "interval"];
+
 fn masked(value: &str, shown: Shown) -> String {
     match shown {
         Shown::Open => value.to_owned(),
         Shown::Secret => "***".to_owned(),
         Shown::UrlWithPassword => match Url::parse(value) {
-            Ok(mut url) if url.password().is_some() => {
-                if url.set_password(Some("***")).is_ok() {
-                    url.to_string()
-                } else {
-                    "***".to_owned()
-                }
-            }
-            Ok(_) => value.to_owned(),
+            Ok(url) => without_secrets(value, &url),
             Err(_) => "***".to_owned(),
         },
     }
+}
+
+/// The URL as it was written, without whatever may be a password: in the authority or in the query.
+fn without_secrets(written: &str, url: &Url) -> String {
+    let (before, query) =
+        written.split_once('?').map_or((written, None), |(before, query)| (before, Some(query)));
+    let before = match (before.split_once("://"), url.password(), url.username()) {
+        (Some((scheme, rest)), password, user) if password.is_some() || !user.is_empty() => {
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            let user = if password.is_some() { user } else { "***" };
+            let password = if password.is_some() { ":***" } else { "" };
+            format!("{scheme}://{user}{password}@{host}")
+        }
+        _ => before.to_owned(),
+    };
+    let Some(query) = query else { return before };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !HARMLESS.contains(&name) && !value.starts_with('{') => format!("{name}=***"),
+        _ => pair.to_owned(),
+    });
+    format!("{before}?{}", pairs.collect::<Vec<_>>().join("&"))
 }

@@ -131,6 +131,12 @@ impl Config {
                 ]
                 .into_iter()
                 .filter_map(|(option, key)| Some((option.to_owned(), from.text(key)?.to_owned())))
+                .chain(
+                    // A service on the own network, such as MinIO, often speaks plain HTTP.
+                    from.text("objects.endpoint")
+                        .filter(|endpoint| endpoint.starts_with("http://"))
+                        .map(|_| ("aws_allow_http".to_owned(), "true".to_owned())),
+                )
                 .collect(),
             },
             sources: Sources {

@@ -72,10 +72,15 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
 #[test]
 fn secrets_are_masked_where_the_configuration_is_shown() {
     let file = "database_url = \"postgres://almanac:hunter2@db/almanac\"\n[objects]\nsecret_access_key = \"hunter2\"\n\
-                [smtp]\nurl = \"smtp://user:hunter2@mail:25\"\n";
+                [smtp]\nurl = \"smtp://user:hunter2@mail:25\"\n\
+                [sources]\nhttp_template = \"https://token-hunter2@prices/{symbol}?from={from}&key=hunter2\"\n";
     let effective = load(file, &[], vec![]).unwrap();
     let shown: Vec<String> = effective.shown().filter_map(|(_, value, _)| value).collect();
     assert!(shown.iter().any(|value| value.contains("almanac:***@db")));
+    assert!(
+        shown.iter().any(|value| value == "https://***@prices/{symbol}?from={from}&key=***"),
+        "{shown:?}"
+    );
     assert!(!shown.iter().any(|value| value.contains("hunter2")), "{shown:?}");
 }
 

@@ -28,11 +28,9 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What lies in the data folder; made from the flags when there is nothing yet.
+    /// What lies in the data folder; drawn up from the flags when there is nothing yet, and then not written before
+    /// [`Kept::keep`].
     pub(super) fn beside(data_dir: &Path, demo: &Demo, entropy: &Entropy) -> Result<Self, StartError> {
-        let path = data_dir.join("demo.json");
-        let failed = |source: io::Error| StartError::File { path: path.clone(), source };
-        fs::create_dir_all(data_dir).map_err(failed)?;
         let data = demo.data.as_deref().map(Path::canonicalize).transpose();
         let data =
             data.map_err(|source| StartError::File { path: demo.data.clone().unwrap_or_default(), source })?;
@@ -44,15 +42,32 @@ impl Kept {
             demo_password: password(entropy),
             admin_password: password(entropy),
         };
-        let draft = serde_json::to_string_pretty(&begun).map_err(|error| failed(error.into()))?;
-        let kept: Self =
-            serde_json::from_str(&keep(&path, || draft)?).map_err(|error| failed(error.into()))?;
+        let path = Self::path(data_dir);
+        let failed = |source: io::Error| StartError::File { path: path.clone(), source };
+        let kept: Self = match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| failed(error.into()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(begun),
+            Err(error) => return Err(failed(error)),
+        };
         if kept.market() != begun.market() {
             tracing::warn!(
                 "this demo was begun with other flags and goes on with those; another --data-dir begins a new one"
             );
         }
         Ok(kept)
+    }
+
+    /// Writes it beside the data, unless it lies there already.
+    pub(super) fn keep(self, data_dir: &Path) -> Result<Self, StartError> {
+        let path = Self::path(data_dir);
+        let failed = |source: io::Error| StartError::File { path: path.clone(), source };
+        fs::create_dir_all(data_dir).map_err(failed)?;
+        let draft = serde_json::to_string_pretty(&self).map_err(|error| failed(error.into()))?;
+        serde_json::from_str(&keep(&path, || draft)?).map_err(|error| failed(error.into()))
+    }
+
+    fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("demo.json")
     }
 
     fn market(&self) -> (usize, usize, u64, Option<&Path>) {

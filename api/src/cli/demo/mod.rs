@@ -11,8 +11,10 @@ mod history;
 mod kept;
 mod people;
 
+use std::fs;
+use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::history::History;
@@ -59,6 +62,9 @@ pub(super) struct Demo {
     /// Seconds that a session takes; 0 goes as fast as the machine can.
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     speed: f64,
+    /// The first sessions are lived through without waiting, so that there soon is a record to look at.
+    #[arg(long, value_name = "SESSIONS", default_value_t = 40)]
+    hurry: usize,
     /// The last session to live through; the service goes on running.
     #[arg(long, value_name = "DATE")]
     until: Option<Session>,
@@ -82,11 +88,13 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let began = Instant::now();
+        let stop = asked_to_stop()?;
         let (mut config, effective) = self.config()?;
         let entropy = Entropy::system();
         let kept = Kept::beside(&config.data_dir, &self, &entropy)?;
         let calendar = Calendar::of(&config.exchange);
         let history = History::of(&kept, calendar)?;
+        let kept = kept.keep(&config.data_dir)?;
         config.demo = true;
         config.mode = history.mode;
         config.auto_promote = true;
@@ -124,7 +132,7 @@ impl Demo {
             Life { running: &running, clock: &clock, calendar, demo: &self, history: &history, bar: &bar };
         let lived = tokio::select! {
             lived = life.live(user, began) => lived,
-            stop = asked_to_stop() => stop.map_err(Failure::from),
+            () = stop => Ok(()),
         };
         bar.finish_and_clear();
         running.stop().await?;
@@ -135,7 +143,12 @@ impl Demo {
     fn config(&self) -> Result<(Config, Effective), Failure> {
         let mut place = self.place.clone();
         if place.data_dir.is_none() && std::env::var_os("ALMANAC_DATA_DIR").is_none() {
-            place.data_dir = Some(PathBuf::from("./demo-data"));
+            place.data_dir = Some(match &self.data {
+                None => PathBuf::from("./demo-data"),
+                Some(data) => {
+                    own_data_dir(&fs::canonicalize(data).map_err(|error| unreadable(data, &error))?)
+                }
+            });
         }
         let listen = self.listen.clone().map(|listen| ("listen", listen));
         Ok(place.config(listen.into_iter().collect())?)
@@ -149,6 +162,16 @@ impl Demo {
         let mut tried = (port..=port.saturating_add(PORTS)).map(|port| listen(&format!("{host}:{port}")));
         tried.find_map(Result::ok).map_or_else(|| listen(&config.listen), Ok)
     }
+}
+
+/// The demo of each folder of own data has a folder of its own beside that of the simulated market.
+fn own_data_dir(data: &Path) -> PathBuf {
+    let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
+    PathBuf::from(format!("./demo-data-{}", hex::encode(&digest[..4])))
+}
+
+fn unreadable(data: &Path, error: &io::Error) -> Failure {
+    format!("`{}` cannot be read: {error}", data.display()).into()
 }
 
 /// The time at which the demo looks at a session that has closed.
@@ -176,8 +199,11 @@ impl Life<'_> {
         if self.demo.exit && self.demo.until.is_none() {
             return Ok(());
         }
+        let hurried =
+            (0..self.demo.hurry).fold(self.history.begins, |session, _| self.calendar.next(session));
         while let Some(session) = self.next_session() {
-            let next = Instant::now() + Duration::try_from_secs_f64(self.demo.speed).unwrap_or_default();
+            let speed = if session <= hurried { 0.0 } else { self.demo.speed };
+            let next = Instant::now() + Duration::try_from_secs_f64(speed).unwrap_or_default();
             self.clock.advance_to(evening(self.calendar, session));
             self.bar.set_message(format!("the evening of {session}"));
             self.rest().await;
