@@ -3,6 +3,7 @@
 //! 1. What is due is every open prediction whose target session has bars in the market.
 //! 2. The outcome is the log return from the close of the as-of session to the close of the target, both on one share
 //!    count, with the bars as they are known now; the score names the batches they came from.
+//!    While the price moved like a split that is not recorded, the prediction stays open.
 //! 3. Where the target's bar stays missing for as many sessions as the published rule says, the prediction is voided.
 
 use std::collections::HashMap;
@@ -130,6 +131,10 @@ fn sort(parts: &Parts, view: &View, page: Vec<OpenPrediction>, last_session: Ses
         let id = prediction.id.to_string();
         if let Some((before, close)) = view.closes(prediction.instrument, prediction.as_of, prediction.target)
         {
+            // The rows would measure the share count; it is scored when the split is recorded or the rows corrected.
+            if view.has_unrecorded_split(prediction.instrument, prediction.as_of, prediction.target) {
+                continue;
+            }
             let batches = batches.entry((prediction.as_of, prediction.target)).or_insert_with(|| {
                 let mut both = view.batches_of(prediction.as_of);
                 both.extend(view.batches_of(prediction.target));

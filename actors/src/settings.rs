@@ -29,6 +29,8 @@ pub struct Settings {
     pub void_after: u32,
     /// How long after the close of a session its bars are asked for.
     pub settle: TimeDelta,
+    /// How long after the close of a session a round waits, in live mode, for shares whose bars have not come.
+    pub wait_for_bars: TimeDelta,
     /// How the actors are watched.
     pub supervision: Supervision,
     /// How mails leave.
@@ -47,6 +49,7 @@ impl Default for Settings {
             training: TrainingSettings::default(),
             void_after: 10,
             settle: TimeDelta::zero(),
+            wait_for_bars: TimeDelta::hours(2),
             supervision: Supervision::default(),
             mail: MailSettings::default(),
             webhooks: WebhookSettings::default(),

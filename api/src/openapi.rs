@@ -134,11 +134,12 @@ impl Modify for Conventions {
 pub fn document() -> OpenApi {
     let app = App::new().into_utoipa_app().openapi(Head::openapi()).configure(routes);
     let (_, mut document) = app.split_for_parts();
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
         for operation in
             [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
         {
-            if operation.security.is_some() {
+            // Sending again twice sends twice: that is what is asked for.
+            if operation.security.is_some() && !path.ends_with("/resend") {
                 operation.parameters.get_or_insert_default().push(idempotency_key());
             }
         }

@@ -4,7 +4,8 @@
 //! 2. The champion's artefact is opened (by its digest) and every listed instrument is forecast as of the session.
 //! 3. `OpenRound`, then one prediction or abstention for each slot in batches, then `CompleteRound`. Every id follows
 //!    from the slot, so that what was published before the cut counts as done.
-//! 4. In live mode a round is of the session that closed last or it is none: no prediction is made from old bars.
+//! 4. In live mode a round is of the session that closed last or it is none: no prediction is made from old bars. It
+//!    waits for a while for shares whose bars have not come.
 
 mod publication;
 mod wisdom;
@@ -20,7 +21,7 @@ use almanac_projections::predictions::{self, rounds};
 use almanac_projections::{ingestions, instruments};
 use almanac_store::log::{Until, wait_for};
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,8 +30,6 @@ use crate::parts::Parts;
 use crate::trade::{Progress, Trade, TradeError};
 use wisdom::Library;
 
-/// So many sessions back a round that was cut off is looked for.
-const LOOK_BACK: usize = 5;
 /// How long a pass waits to see its round in the tables.
 const SEEING: Duration = Duration::from_secs(5);
 
@@ -65,7 +64,9 @@ impl Trade for Forecaster {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
                 Ok(Progress::More)
             }
-            Due::NoBars | Due::NoChampion | Due::Stale { .. } | Due::Done { .. } => Ok(Progress::Idle),
+            Due::NoBars | Due::NoChampion | Due::Stale { .. } | Due::Waiting { .. } | Due::Done { .. } => {
+                Ok(Progress::Idle)
+            }
         }
     }
 
@@ -87,6 +88,11 @@ enum Due {
         session: Session,
         expected: Session,
     },
+    /// The bars of some shares have not come, and there is still time for them.
+    Waiting {
+        session: Session,
+        until: DateTime<Utc>,
+    },
     Done {
         session: Session,
     },
@@ -97,34 +103,50 @@ async fn due(parts: &Parts) -> Result<Due, TradeError> {
     let Some(last) = ingestions::last_bars_session(pool, settings.mode).await? else {
         return Ok(Due::NoBars);
     };
-    let calendar = parts.calendar();
-    let mut session = last;
-    for _ in 0..LOOK_BACK {
-        session = calendar.at_or_before(session - TimeDelta::days(1));
-        if let ForecastRound::Open { .. } = round(parts, session).await?
-            && let Some(opened) = rounds::of_session(pool, &settings.model, session).await?
-            && let Some(champion) = models::champion(pool, &settings.model, opened.ordinal).await?
-        {
-            return Ok(Due::Round { session, champion: Box::new(champion) });
-        }
+    // Who opened a round finishes it, also when another version was promoted meanwhile.
+    if let Some(open) =
+        rounds::open(pool, &settings.model).await?.into_iter().find(|open| open.mode == settings.mode)
+    {
+        let opener = models::champion_version(pool, &settings.model, open.version, open.ordinal).await?;
+        return Ok(opener.map_or(Due::NoChampion, |opener| Due::Round {
+            session: open.session,
+            champion: Box::new(opener),
+        }));
     }
-    // Who opened it finishes it, also when another version was promoted meanwhile.
-    let as_of = match round(parts, last).await? {
+    let champion = match round(parts, last).await? {
         ForecastRound::Complete => return Ok(Due::Done { session: last }),
-        ForecastRound::Absent => i64::MAX,
-        ForecastRound::Open { .. } => {
-            let opened = rounds::of_session(pool, &settings.model, last).await?;
-            opened.map_or(i64::MAX, |round| round.ordinal)
+        ForecastRound::Absent => models::champion(pool, &settings.model, i64::MAX).await?,
+        // Opened a moment ago, and not in the tables yet.
+        ForecastRound::Open { version } => {
+            let opener = models::champion_version(pool, &settings.model, version, i64::MAX).await?;
+            return Ok(opener
+                .map_or(Due::NoChampion, |opener| Due::Round { session: last, champion: Box::new(opener) }));
         }
     };
-    let Some(champion) = models::champion(pool, &settings.model, as_of).await? else {
-        return Ok(Due::NoChampion);
-    };
-    let expected = calendar.last_closed(parts.clock.now());
-    if settings.mode == Mode::Live && last < expected {
-        return Ok(Due::Stale { session: last, expected });
+    let Some(champion) = champion else { return Ok(Due::NoChampion) };
+    if settings.mode == Mode::Live {
+        let (calendar, now) = (parts.calendar(), parts.clock.now());
+        let expected = calendar.last_closed(now);
+        if last < expected {
+            return Ok(Due::Stale { session: last, expected });
+        }
+        let until = calendar.closes_at(last) + settings.wait_for_bars;
+        if now < until && misses_some(parts, last).await? {
+            return Ok(Due::Waiting { session: last, until });
+        }
     }
     Ok(Due::Round { session: last, champion: Box::new(champion) })
+}
+
+/// Whether a listed share that had a bar at the session before has none at `session`.
+async fn misses_some(parts: &Parts, session: Session) -> Result<bool, TradeError> {
+    let before = parts.calendar().at_or_before(session - TimeDelta::days(1));
+    let view = parts.market.view().await?;
+    let listings = instruments::listings(parts.database.pool()).await?;
+    Ok(listings
+        .iter()
+        .filter(|listing| listing.delisted_after.is_none_or(|end| end >= session))
+        .any(|listing| view.has_bar(listing.id, before) && !view.has_bar(listing.id, session)))
 }
 
 async fn round(parts: &Parts, session: Session) -> Result<ForecastRound, TradeError> {
@@ -164,6 +186,14 @@ pub enum PredictNowError {
         /// The session that closed last.
         expected: Session,
     },
+    /// The bars of some shares have not come.
+    #[error("the bars of {session} have not come for all shares: it is waited for them until {until}")]
+    Waiting {
+        /// The session.
+        session: Session,
+        /// Then it is published without them.
+        until: DateTime<Utc>,
+    },
     /// It was published before.
     #[error("the round of {0} is published already; nothing published is ever changed")]
     Done(Session),
@@ -184,6 +214,7 @@ pub async fn predict_now(parts: &Parts) -> Result<PredictReport, PredictNowError
         Due::NoBars => Err(PredictNowError::NoBars),
         Due::NoChampion => Err(PredictNowError::NoChampion(parts.settings.model.to_string())),
         Due::Stale { session, expected } => Err(PredictNowError::Stale { session, expected }),
+        Due::Waiting { session, until } => Err(PredictNowError::Waiting { session, until }),
         Due::Done { session } => Err(PredictNowError::Done(session)),
     }
 }

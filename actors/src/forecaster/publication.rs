@@ -45,7 +45,8 @@ pub(super) async fn publish(
         dataset: dataset.clone(),
         opened_at: parts.clock.now(),
     });
-    on_round(parts, round, "open", opening).await?;
+    // With the version in its name, the opening of another one is seen as refused rather than as done before.
+    on_round(parts, round, &format!("open {round} {}", champion.version), opening).await?;
     let forecasts = forecasts(parts, &wisdom, view, session).await?;
     let listed: Vec<Uuid> = instruments::listings(parts.database.pool())
         .await?
@@ -95,7 +96,7 @@ pub(super) async fn publish(
         calibration: calibrations(&wisdom.artefact),
         completed_at: parts.clock.now(),
     });
-    on_round(parts, round, "complete", completion).await?;
+    on_round(parts, round, &format!("complete {round}"), completion).await?;
     tracing::info!(%session, version = champion.version, published, abstained, "a round is published");
     Ok(PredictReport { round, session, version: champion.version, published, abstained })
 }
@@ -107,13 +108,17 @@ async fn on_round(
     what: &str,
     command: ForecastRoundCommand,
 ) -> Result<(), TradeError> {
-    let issued = Issued::new(ids::reaction("forecaster", &format!("{what} {round}"))).correlated(round);
+    let issued = Issued::new(ids::reaction("forecaster", what)).correlated(round);
     match parts.bus.execute::<ForecastRound>(&round.to_string(), command, &issued).await {
         Ok(committed) => match committed.last() {
             Some(event) => see(parts, event).await,
             None => Ok(()),
         },
         Err(CommandError::Refused(ForecastRoundRefusal::Complete)) => Ok(()),
+        // It came first; the next look finds its round open and goes on with it.
+        Err(CommandError::Refused(refusal @ ForecastRoundRefusal::OtherVersion(_))) => {
+            Err(TradeError::Held(refusal.to_string()))
+        }
         Err(CommandError::Broken(error)) => Err(error.into()),
         Err(error) => Err(TradeError::broken("could not write down a round")(error)),
     }

@@ -67,6 +67,7 @@ pub(super) async fn record(
         match parts.bus.execute_with::<Instrument>(&id.to_string(), command, &issued, extras).await {
             Ok(committed) => report.last = committed.last().cloned().or(report.last.take()),
             Err(CommandError::Refused(InstrumentRefusal::Delisted(_))) => {}
+            Err(CommandError::Refused(refusal)) => tracing::info!(%refusal, "a delisting was not recorded"),
             Err(error) => return Err(error.into()),
         }
     }

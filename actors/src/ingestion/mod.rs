@@ -207,7 +207,8 @@ pub async fn ingest_batch(
         )
         .await?;
     }
-    let labels: Vec<_> = batch.bars.iter().chain(&batch.headlines).map(|part| part.label.clone()).collect();
+    let parts_of_it = batch.bars.iter().chain(&batch.headlines).map(|part| part.label.clone());
+    let labels: Vec<_> = parts_of_it.chain(batch.actions_from.iter().cloned()).collect();
     progress(IngestProgress::Checking { tables: batch.bars.len() });
     let checked = bars::check(parts, source, &mut batch).await?;
     for failure in &checked.failures {

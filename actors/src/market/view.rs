@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use almanac_domain::values::{Digest, Session};
-use almanac_ml::bars::Bar;
+use almanac_ml::bars::{Bar, JumpKind, jumps};
 use almanac_ml::{Panel, Split, artefact, days};
 use almanac_projections::ingestions::Batch;
 use serde_json::json;
@@ -85,6 +85,26 @@ impl View {
             }
         }
         Some((earlier, later))
+    }
+
+    /// Whether an instrument has a bar of a session.
+    pub fn has_bar(&self, instrument: Uuid, session: Session) -> bool {
+        let position = self.raw.position(&instrument.to_string());
+        position.is_some_and(|at| self.raw.series(at).session.binary_search(&days::day(session)).is_ok())
+    }
+
+    /// Whether the price of an instrument moved after `before` and up to `session` as if for a split that is not recorded.
+    pub fn has_unrecorded_split(&self, instrument: Uuid, before: Session, session: Session) -> bool {
+        let panel = self.adjusted();
+        let Some(position) = panel.position(&instrument.to_string()) else { return false };
+        let series = panel.series(position);
+        let first = series.session.partition_point(|&day| day < days::day(before));
+        let last = series.session.partition_point(|&day| day <= days::day(session));
+        // One bar more: it may take the move back.
+        let seen = first..(last + 1).min(series.session.len());
+        jumps(&series.open[seen.clone()], &series.close[seen])
+            .iter()
+            .any(|jump| first + jump.at < last && matches!(jump.kind, JumpKind::Split { .. }))
     }
 
     /// The newest `limit` bars between two sessions, oldest first, on the share count of the last session.
@@ -176,6 +196,16 @@ mod tests {
         assert_eq!(view(vec![split()]).closes(instrument, day(3), day(4)), Some((51.0, 51.0)));
         assert_eq!(view(vec![split()]).closes(instrument, day(2), day(3)), Some((100.0, 102.0)));
         assert_eq!(view(vec![]).closes(instrument, day(3), day(8)), None);
+    }
+
+    #[test]
+    fn a_jump_like_a_split_is_seen_until_the_split_is_recorded() {
+        let instrument = Uuid::from_u128(1);
+        assert!(view(vec![]).has_unrecorded_split(instrument, day(3), day(4)));
+        assert!(view(vec![]).has_unrecorded_split(instrument, day(2), day(5)));
+        assert!(!view(vec![]).has_unrecorded_split(instrument, day(2), day(3)), "it comes after the span");
+        assert!(!view(vec![]).has_unrecorded_split(instrument, day(4), day(5)), "it comes before the span");
+        assert!(!view(vec![split()]).has_unrecorded_split(instrument, day(3), day(4)));
     }
 
     #[test]

@@ -179,11 +179,9 @@ impl Notifier {
             Ok(address) => address,
             Err(refused) => return Ok(Written::Dropped(refused.to_string())),
         };
-        let token = self
-            .settings
-            .link_secret
-            .as_ref()
-            .map(|secret| unsubscribe_token(secret, due.account, &due.kind, SystemClock.now() + LINK_LIFETIME));
+        let token = self.settings.link_secret.as_ref().map(|secret| {
+            unsubscribe_token(secret, due.account, &due.kind, SystemClock.now() + LINK_LIFETIME)
+        });
         let link = |path: &str| {
             let token = token.as_ref()?;
             Some(format!("{}?token={token}", session_mail::page(&self.settings.public_url, path)))

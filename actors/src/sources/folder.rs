@@ -53,10 +53,16 @@ impl Folder {
     /// When the folder or a file in it cannot be read.
     pub fn read(&self) -> Result<Batch, SourceError> {
         let mut batch = Batch { headlines_seen: Seen::Now, ..Batch::default() };
+        let mut small = Vec::new();
         for (path, content) in listed(&self.path)? {
             let label = label(&path);
             let sighting = sighting(&path)?;
-            if self.known(&label, sighting) {
+            let known = self.known(&label, sighting);
+            if matches!(content, Content::Actions | Content::Companies) {
+                small.push((path, content, label, sighting, known));
+                continue;
+            }
+            if known {
                 continue;
             }
             let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
@@ -69,11 +75,27 @@ impl Folder {
             match content {
                 Content::Bars(codec) => batch.bars.push(part(codec)),
                 Content::Headlines => batch.headlines.push(part(Codec::Csv)),
-                // Read with every batch: they may have come before the bars they speak of.
-                Content::Actions => batch.actions = read_actions(&label, &bytes)?,
-                Content::Companies => batch.companies = read_companies(&label, &bytes)?,
+                Content::Actions | Content::Companies => {}
             }
             self.remember(label, sighting);
+        }
+        let actions_changed =
+            small.iter().any(|(_, content, _, _, known)| *content == Content::Actions && !known);
+        if batch.bars.is_empty() && batch.headlines.is_empty() && !actions_changed {
+            return Ok(batch);
+        }
+        // Read with every batch: they may have come before the bars they speak of.
+        for (path, content, label, sighting, known) in small {
+            let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+            if content == Content::Companies {
+                batch.companies = read_companies(&label, &bytes)?;
+                continue;
+            }
+            batch.actions = read_actions(&label, &bytes)?;
+            batch.actions_from = vec![label.clone()];
+            if !known {
+                self.remember(label, sighting);
+            }
         }
         Ok(batch)
     }
@@ -98,7 +120,7 @@ impl MarketData for Folder {
 
     async fn fetch(&self, _wanted: &Wanted) -> Result<Vec<Batch>, SourceError> {
         let batch = self.read()?;
-        let empty = batch.bars.is_empty() && batch.headlines.is_empty();
+        let empty = batch.bars.is_empty() && batch.headlines.is_empty() && batch.actions_from.is_empty();
         Ok(if empty { vec![] } else { vec![batch] })
     }
 

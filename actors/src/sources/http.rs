@@ -1,7 +1,8 @@
 //! The web source: CSV from a service by one address for each symbol.
 //!
-//! 1. Every symbol that has not given the wanted session is asked, with some days of overlap: corrections come in, and
-//!    rows that are known already are not recorded again.
+//! 1. Every symbol that has not given the wanted session is asked: for its whole history first, so that one that was
+//!    missed is made up for, then with some days of overlap, so that corrections come in. Rows that are known already
+//!    are not recorded again, and an answer counts as given when it is recorded.
 //! 2. An answer that fails is asked for again up to [`TRIES`] times; `Retry-After` is respected as far as the waiting
 //!    budget of the round goes.
 //! 3. After too many failures in a row the source is left alone for a while (the breaker). A symbol that is not known
@@ -46,8 +47,10 @@ struct State {
 
 #[derive(Debug, Clone, Copy)]
 struct Asked {
-    /// The last session that was given.
+    /// The last session that was given and recorded.
     given: Option<Session>,
+    /// The last session of an answer that is not recorded yet.
+    pending: Option<Session>,
     at: DateTime<Utc>,
 }
 
@@ -86,7 +89,7 @@ impl Http {
     }
 
     fn address(&self, symbol: &Symbol, wanted: &Wanted) -> String {
-        let given = self.state().symbols.get(symbol).and_then(|asked| asked.given).or(wanted.after);
+        let given = self.state().symbols.get(symbol).and_then(|asked| asked.given);
         let from = given.map_or(self.settings.from, |given| given - OVERLAP);
         let encoded: String = url::form_urlencoded::byte_serialize(symbol.as_str().as_bytes()).collect();
         self.settings
@@ -180,11 +183,15 @@ impl Http {
     fn note(&self, symbol: &Symbol, outcome: Result<&[u8], &SourceError>, wanted: &Wanted) -> bool {
         let mut state = self.state();
         let before = state.symbols.get(symbol).and_then(|asked| asked.given);
-        let given = match outcome {
-            Ok(bytes) if speaks_of(bytes, wanted.until) => Some(wanted.until),
-            Ok(_) | Err(_) => before,
+        let pending = match outcome {
+            // An answer without the wanted session is a step ahead all the same: what led up to it is not asked for again.
+            Ok(bytes) => [Some(wanted.until), wanted.after]
+                .into_iter()
+                .flatten()
+                .find(|&session| speaks_of(bytes, session)),
+            Err(_) => None,
         };
-        state.symbols.insert(symbol.clone(), Asked { given, at: wanted.now });
+        state.symbols.insert(symbol.clone(), Asked { given: before, pending, at: wanted.now });
         match outcome {
             Ok(_) => state.failures_in_a_row = 0,
             Err(SourceError::NotFound) => {}
@@ -236,8 +243,11 @@ impl MarketData for Http {
         Ok(vec![batch])
     }
 
-    fn settled(&self, _label: &str) {
-        // What was given is noted with the answer; a refused one is asked for again after a while.
+    fn settled(&self, label: &str) {
+        let Ok(symbol) = label.parse::<Symbol>() else { return };
+        if let Some(asked) = self.state().symbols.get_mut(&symbol) {
+            asked.given = asked.given.max(asked.pending.take());
+        }
     }
 }
 

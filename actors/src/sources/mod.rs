@@ -57,6 +57,8 @@ pub struct Batch {
     pub headlines_seen: Seen,
     /// Splits, dividends and delistings.
     pub actions: Vec<Action>,
+    /// The labels of the parts that the actions came from.
+    pub actions_from: Vec<String>,
     /// Names and sectors.
     pub companies: Vec<Company>,
     /// What the source itself has found in bytes that are not handed over as they came.

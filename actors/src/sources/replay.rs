@@ -118,6 +118,7 @@ impl MarketData for Replay {
             headlines: headlines.map(|text| part(text.into_bytes(), Codec::Csv)).into_iter().collect(),
             headlines_seen: Seen::Now,
             actions: content.actions.iter().filter(|action| due(action.session)).cloned().collect(),
+            actions_from: vec![],
             companies: content.companies.clone(),
             findings: if first { content.findings.clone() } else { vec![] },
             failures: if first { content.failures.clone() } else { vec![] },

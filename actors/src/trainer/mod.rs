@@ -127,7 +127,9 @@ impl Trade for Trainer {
 /// Writes down how a training has ended.
 async fn settle(parts: &Parts, job: &Job, ended: Ended) -> Result<Option<EventKey>, TradeError> {
     match ended {
-        Ended::Trained(trained) => registration::register(parts, job, *trained).await.map(|done| done.last),
+        Ended::Trained(trained) => {
+            Ok(registration::register(parts, job, *trained).await?.and_then(|done| done.last))
+        }
         Ended::Failed { reason, detail } => fail(parts, job.run(), &reason, detail).await,
         Ended::BrokenOff => Ok(None),
     }

@@ -88,29 +88,33 @@ pub async fn train_now(
     let outcome = match ended {
         Ended::Trained(trained) => {
             let verdicts = measures::verdicts(&trained);
-            let done = registration::register(parts, &job, *trained).await?;
-            see(parts, done.last.as_ref()).await?;
-            let promoted = gate::decide(parts).await?;
-            Ok(TrainReport {
-                run,
-                version: done.version,
-                promoted,
-                as_of: job.as_of(),
-                rows: job.rows(),
-                instruments: job.instruments(),
-                verdicts,
-                artefact: done.artefact,
-            })
+            match registration::register(parts, &job, *trained).await? {
+                Some(done) => {
+                    see(parts, done.last.as_ref()).await?;
+                    Ok(TrainReport {
+                        run,
+                        version: done.version,
+                        promoted: gate::decide(parts).await?,
+                        as_of: job.as_of(),
+                        rows: job.rows(),
+                        instruments: job.instruments(),
+                        verdicts,
+                        artefact: done.artefact,
+                    })
+                }
+                None => Err(cancelled()),
+            }
         }
         Ended::Failed { reason, detail } => {
             fail(parts, run, &reason, detail.clone()).await?;
             Err(TrainNowError::Failed { reason, detail })
         }
-        Ended::BrokenOff => Err(TrainNowError::Failed {
-            reason: "cancelled".into(),
-            detail: "the training was cancelled".into(),
-        }),
+        Ended::BrokenOff => Err(cancelled()),
     };
     job.release(parts).await?;
     outcome
+}
+
+fn cancelled() -> TrainNowError {
+    TrainNowError::Failed { reason: "cancelled".into(), detail: "the training was cancelled".into() }
 }

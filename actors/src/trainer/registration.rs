@@ -2,7 +2,7 @@
 
 use almanac_domain::ids;
 use almanac_domain::model::{Model, ModelCommand, ModelRefusal, ModelVersionRegistered};
-use almanac_domain::training_run::{TrainingCompleted, TrainingRunCommand};
+use almanac_domain::training_run::{TrainingCompleted, TrainingRun, TrainingRunCommand};
 use almanac_domain::values::{InvalidValue, StoredObject};
 use almanac_ml::Trained;
 use almanac_projections::models;
@@ -25,8 +25,13 @@ pub(super) struct Registered {
     pub(super) last: Option<EventKey>,
 }
 
-/// Stores the artefact and the evaluation, registers the version and completes the run.
-pub(super) async fn register(parts: &Parts, job: &Job, trained: Trained) -> Result<Registered, TradeError> {
+/// Stores the artefact and the evaluation, registers the version and completes the run. None for a run that was called
+/// off before it became a version.
+pub(super) async fn register(
+    parts: &Parts,
+    job: &Job,
+    trained: Trained,
+) -> Result<Option<Registered>, TradeError> {
     let put = |kind: &'static str, bytes, extension| async move {
         let object = parts.objects.put(kind, bytes, extension).await.map_err(StoreError::from)?;
         stored(object).map_err(TradeError::broken("an object has no digest"))
@@ -50,6 +55,10 @@ pub(super) async fn register(parts: &Parts, job: &Job, trained: Trained) -> Resu
         code_version: trained.artefact.code_version.clone(),
         registered_at: parts.clock.now(),
     };
+    let ended = parts.bus.load::<TrainingRun>(&job.run().to_string()).await? == TrainingRun::Ended;
+    if ended && version_of(parts, job.run()).await?.is_none() {
+        return Ok(None);
+    }
     let stream = parts.settings.model.as_str();
     let issued =
         Issued::new(ids::reaction("trainer", &format!("register {}", job.run()))).correlated(job.run());
@@ -66,7 +75,7 @@ pub(super) async fn register(parts: &Parts, job: &Job, trained: Trained) -> Resu
         }
     };
     let last = complete(parts, job.run(), version).await?;
-    Ok(Registered { version, artefact: artefact.sha256.into(), last })
+    Ok(Some(Registered { version, artefact: artefact.sha256.into(), last }))
 }
 
 /// Completes a run that became `version`.

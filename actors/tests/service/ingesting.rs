@@ -1,7 +1,9 @@
 //! Files from people: good, bad, repeated, corrected.
 
-use almanac_actors::ingestion::{IngestError, ingest_path};
-use almanac_actors::sources::SourceError;
+use almanac_actors::ingestion::{IngestError, IngestReport, ingest_batch, ingest_path};
+use almanac_actors::sources::folder::Folder;
+use almanac_actors::sources::{MarketData, SourceError, Wanted};
+use almanac_domain::clock::Clock;
 use almanac_domain::values::Mode;
 use almanac_ml::simulator::{Market, Settings};
 use almanac_projections::{ingestions, instruments};
@@ -111,6 +113,31 @@ async fn the_same_file_again_changes_nothing_and_a_longer_one_adds_only_what_is_
     let then = parts.market.view_at(batches[0].ordinal).await.unwrap();
     assert_eq!((then.as_traded().len(), then.batches().len()), (2, 1));
     assert_ne!(then.dataset(), parts.market.view().await.unwrap().dataset());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delisting_that_is_refused_holds_up_nothing_and_actions_may_come_alone() {
+    let world = world().await;
+    let (parts, running) = world.keep_the_log().await;
+    let rows = "ABC,2024-01-04,10,11,9,10.5,1000\nABC,2024-01-05,10.5,11,10,10.8,900\n";
+    world.write("bars.csv", &format!("{HEADER}{rows}"));
+    world.write("actions.csv", "symbol,date,kind,value\nABC,2023-12-01,delisting,\n");
+    let folder = Folder::new(&world.inbox());
+    let wanted = Wanted { after: None, until: day("2024-01-05"), now: world.clock.now() };
+    let mut report = IngestReport::default();
+    let batch = folder.fetch(&wanted).await.unwrap().remove(0);
+    ingest_batch(&parts, &folder, batch, &mut report, &mut |_| {}).await.unwrap();
+    assert_eq!(report.recorded[0].rows, 2);
+    running.run_until_idle(PATIENCE).await.unwrap();
+    assert!(folder.fetch(&wanted).await.unwrap().is_empty());
+
+    world.write("actions.csv", "symbol,date,kind,value\nABC,2024-01-05,split,2\n");
+    let batch = folder.fetch(&wanted).await.unwrap().remove(0);
+    ingest_batch(&parts, &folder, batch, &mut report, &mut |_| {}).await.unwrap();
+    running.run_until_idle(PATIENCE).await.unwrap();
+    assert_eq!(instruments::listings(world.database.pool()).await.unwrap()[0].actions.len(), 1);
+    assert!(folder.fetch(&wanted).await.unwrap().is_empty());
     running.stop().await;
 }
 

@@ -119,10 +119,14 @@ async fn a_folder_reads_its_small_files_and_skips_what_is_settled() {
         source.settled(label);
     }
     let question = wanted(None, market.sessions()[10]);
+    let actions_alone = source.fetch(&question).await.unwrap();
+    assert_eq!((actions_alone[0].bars.len(), actions_alone[0].actions_from.len()), (0, 1));
+    source.settled("actions.csv");
     assert!(source.fetch(&question).await.unwrap().is_empty());
     let mut text = std::fs::read_to_string(folder.join("bars.csv")).unwrap();
     text.push('\n');
     std::fs::write(folder.join("bars.csv"), text).unwrap();
     let changed = source.fetch(&question).await.unwrap();
     assert_eq!((changed[0].bars.len(), changed[0].headlines.len()), (1, 0), "only what has changed");
+    assert!(!changed[0].actions.is_empty(), "beside bars they are read again: they may speak of new shares");
 }

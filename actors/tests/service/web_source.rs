@@ -194,11 +194,38 @@ async fn fault_26_a_source_that_fails_again_and_again_is_left_alone_and_then_ask
         later.now += TimeDelta::minutes(16);
         for batch in source.fetch(&later).await.unwrap_or_default() {
             good += batch.bars.len();
+            batch.bars.iter().for_each(|part| source.settled(&part.label));
         }
     }
     assert_eq!(good, 4, "in the end everybody was given");
     later.now += TimeDelta::minutes(16);
     assert!(source.fetch(&later).await.unwrap().is_empty(), "and is not asked for the same session again");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_recorded_is_asked_for_again_with_its_whole_history() {
+    let from = Arc::new(Mutex::new(Vec::new()));
+    let server = {
+        let from = Arc::clone(&from);
+        Server::start(move |path, _| {
+            from.lock().unwrap().push(path.to_owned());
+            Answer::csv(GOOD)
+        })
+        .await
+    };
+    let mut settings = settings(&server, &["GOOD"]);
+    settings.template = server.template().replace("?from={from}&to={to}", "-{from}");
+    let source = Http::new(settings).unwrap();
+    let mut question = Wanted { after: Some(day("2024-01-04")), ..wanted() };
+    for _ in 0..2 {
+        assert_eq!(source.fetch(&question).await.unwrap()[0].bars.len(), 1);
+        question.now += TimeDelta::minutes(11);
+    }
+    source.settled("GOOD");
+    assert!(source.fetch(&question).await.unwrap().is_empty(), "recorded now");
+    question.until = day("2024-01-08");
+    source.fetch(&question).await.unwrap();
+    assert_eq!(*from.lock().unwrap(), ["GOOD-2024-01-02", "GOOD-2024-01-02", "GOOD-2023-12-29"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::ingestions::StoredObject;
 use crate::row;
 
-pub use read::{Champion, champion, find, list, timeline, version};
+pub use read::{Champion, champion, champion_version, find, list, timeline, version};
 
 /// The subscription that reads of models wait for.
 pub const NAME: &str = "models";

@@ -197,10 +197,31 @@ pub async fn timeline(
 
 /// The version of a model that published at the ordinal `as_of`.
 pub async fn champion(pool: &PgPool, model: &ModelName, as_of: i64) -> Result<Option<Champion>, StoreError> {
+    made_champion(pool, model, None, as_of).await
+}
+
+/// This version of a model, as it was made champion the last time up to the ordinal `as_of`, whoever is champion then.
+pub async fn champion_version(
+    pool: &PgPool,
+    model: &ModelName,
+    version: u32,
+    as_of: i64,
+) -> Result<Option<Champion>, StoreError> {
+    made_champion(pool, model, Some(version), as_of).await
+}
+
+async fn made_champion(
+    pool: &PgPool,
+    model: &ModelName,
+    version: Option<u32>,
+    as_of: i64,
+) -> Result<Option<Champion>, StoreError> {
     let found = sqlx::query(
         "select t.sequence, t.ordinal, t.at, v.registration
            from model_timeline t join model_versions v on v.model = t.model and v.version = t.champion
-          where t.model = $1 and t.ordinal <= $2 and t.champion is not null order by t.ordinal desc limit 1",
+          where t.model = $1 and t.ordinal <= $2 and t.champion is not null
+            and ($3::integer is null or t.champion = $3)
+          order by t.ordinal desc limit 1",
     );
     let champion = |row: PgRow| {
         let registered: ModelVersionRegistered = row::json(&row, "registration")?;
@@ -219,5 +240,6 @@ pub async fn champion(pool: &PgPool, model: &ModelName, as_of: i64) -> Result<Op
             evaluation: registered.evaluation,
         })
     };
-    Ok(found.bind(model.as_str()).bind(as_of).try_map(champion).fetch_optional(pool).await?)
+    let found = found.bind(model.as_str()).bind(as_of).bind(version.map(|version| version as i32));
+    Ok(found.try_map(champion).fetch_optional(pool).await?)
 }

@@ -109,6 +109,12 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Round>, StoreError> 
     Ok(sqlx::query(&select).bind(id).try_map(|row| shown(&row)).fetch_optional(pool).await?)
 }
 
+/// The rounds of `model` that were opened and not completed, oldest session first.
+pub async fn open(pool: &PgPool, model: &ModelName) -> Result<Vec<Round>, StoreError> {
+    let select = format!("{SHOWN} where model = $1 and state = 'open' order by session");
+    Ok(sqlx::query(&select).bind(model.as_str()).try_map(|row| shown(&row)).fetch_all(pool).await?)
+}
+
 /// The complete round of `model` for the latest session.
 pub async fn last_complete(pool: &PgPool, model: &ModelName) -> Result<Option<Round>, StoreError> {
     let select = format!("{SHOWN} where model = $1 and state = 'complete' order by session desc limit 1");
