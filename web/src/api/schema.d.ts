@@ -3626,10 +3626,7 @@ export interface operations {
     resend_delivery: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the command: given twice, it has one effect and one answer. */
-                "Idempotency-Key"?: string;
-            };
+            header?: never;
             path: {
                 id: string;
             };
