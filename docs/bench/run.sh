@@ -16,8 +16,8 @@ if [ ! -x $venv/bin/python ]; then
   $venv/bin/pip install --quiet pandas numpy scipy scikit-learn pyarrow
 fi
 python=$PWD/$venv/bin/python
-cargo build --quiet --locked --bin almanac
-cargo build --quiet --locked -p almanac-ml --example measure
+# The same build as the tests have.
+cargo build --quiet --locked --workspace --all-targets
 almanac=$PWD/target/debug/almanac
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ALMANAC_MODE=replayed ALMANAC_DATA_DIR=$work/data
 
