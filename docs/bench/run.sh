@@ -23,8 +23,9 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ALMANAC_MODE=replayed ALMANAC_DA
 
 python3 docs/bench/measure.py "$runs" \
   "reference: load, features=cd $ALMANAC_REFERENCE && PYTHONDONTWRITEBYTECODE=1 $python features.py $bars" \
+  "almanac: the same=target/debug/examples/measure $bars 2016-01-01 features" \
   "reference: load, features, ridge beside its baselines, 9 folds and 4 for calibration, 2 horizons=cd $ALMANAC_REFERENCE && PYTHONDONTWRITEBYTECODE=1 $python evaluate.py $bars --models zero,drift,ridge --threads 1 --out $work/reference" \
-  "almanac: the same=target/debug/examples/measure $bars 2016-01-01" \
+  "almanac: the same, ridge fitted twice=target/debug/examples/measure $bars 2016-01-01 walk" \
   "\`almanac ingest\`, with its own PostgreSQL made and started=rm -rf $work/data && $almanac ingest $bars" \
   "\`almanac train\`: dataset, 2 horizons, evaluation, leak checks, artefact, events=$almanac train" \
   "\`almanac predict\`: 1,010 slots published as events=$almanac predict"

@@ -1,9 +1,10 @@
 //! Times and peak memory of loading, features and the ridge walk-forward, to be held beside those of the Python
 //! reference (`bench.py` there, and `evaluate.py --models drift,ridge`).
 //!
-//!     cargo run -p almanac-ml --example measure -- BARS.parquet [TEST_START]
+//!     cargo run -p almanac-ml --example measure -- BARS.parquet [TEST_START [features|walk|train]]
 //!
-//! Prints one JSON object per horizon with the names the reference uses, and one for a whole training.
+//! Prints one JSON object per horizon with the names the reference uses, and one for a whole training. With `features`
+//! it stops after the features and with `walk` after the walk-forward, as the reference does.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -22,8 +23,10 @@ const RIDGE: Family = Family::Ridge { alpha: 1000.0 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: measure BARS.parquet [TEST_START]")?;
+    let path = arguments.next().ok_or("usage: measure BARS.parquet [TEST_START [features|walk|train]]")?;
     let test_start: NaiveDate = arguments.next().as_deref().unwrap_or("2016-01-01").parse()?;
+
+    let until = arguments.next().unwrap_or_else(|| "train".to_owned());
 
     let clock = Instant::now();
     let panel = Panel::new(read_parquet(&std::fs::read(path)?)?);
@@ -33,6 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let features_time = clock.elapsed().as_secs_f64();
     let last = panel.latest_session().ok_or("no bars")?;
     eprintln!("rows {} usable {} instruments {}", panel.len(), features.usable_rows(), panel.keys().len());
+    if until == "features" {
+        println!(
+            "{}",
+            json!({ "load_s": load, "features_s": features_time, "peak_rss_mb": peak_memory_mb() })
+        );
+        return Ok(());
+    }
 
     for horizon in [1, 5] {
         let labels = Labels::new(&panel, &features, horizon);
@@ -64,6 +74,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 "against_drift": evaluation.against_drift.words,
             })
         );
+    }
+    if until == "walk" {
+        return Ok(());
     }
     drop(features);
     let clock = Instant::now();
