@@ -54,10 +54,9 @@ impl StoreError {
             | Self::Broken(_) => false,
         }
     }
-}
 
-impl StoreError {
-    /// True when the database refused a value it cannot hold: U+0000 in a text, or a date out of its range.
+    /// True when the database refused a value it cannot hold: U+0000 in a text, or a date it cannot read or
+    /// hold.
     pub fn is_unstorable(&self) -> bool {
         let Self::Database(sqlx::Error::Database(database)) = self else { return false };
         database.code().is_some_and(|code| matches!(code.as_ref(), "22021" | "22008" | "22007"))
