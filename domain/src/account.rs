@@ -1,13 +1,14 @@
 //! An account: who may sign in and what they want to be told. Its e-mail address and credentials lie in the
 //! vault, never here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
 
 /// What an account may do beyond its own things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sees performance, steers models and the pipeline.
@@ -15,7 +16,7 @@ pub enum Role {
 }
 
 /// How an account wants to be told of new predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationPreferences {
     /// One mail for each session with the stocks it watches.
     pub session_mail: bool,
@@ -58,57 +59,64 @@ pub enum AccountCommand {
 }
 
 /// An account was opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountOpened {}
 
 /// The owner has shown that they read the e-mail address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EmailConfirmed {}
 
 /// A role was given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleGranted {
     /// The role given.
     pub role: Role,
 }
 
 /// A role was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleRevoked {
     /// The role taken.
     pub role: Role,
 }
 
 /// The owner chose what to be told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationPreferencesSet {
     /// What holds from now on.
     pub preferences: NotificationPreferences,
 }
 
 /// The account was shut out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountSuspended {}
 
 /// The account was let in again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountReinstated {}
 
 /// The account ended; its personal data was deleted with this event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountErased {}
 
 events! {
     /// What happened to an account.
     pub enum AccountEvent {
-        AccountOpened = "AccountOpened" "1.0",
-        EmailConfirmed = "EmailConfirmed" "1.0",
-        RoleGranted = "RoleGranted" "1.0",
-        RoleRevoked = "RoleRevoked" "1.0",
-        NotificationPreferencesSet = "NotificationPreferencesSet" "1.0",
-        AccountSuspended = "AccountSuspended" "1.0",
-        AccountReinstated = "AccountReinstated" "1.0",
-        AccountErased = "AccountErased" "1.0",
+        AccountOpened = "AccountOpened" "1.0"
+            by "a registration; the first start, for the administrator; `almanac demo`, for its people",
+        EmailConfirmed = "EmailConfirmed" "1.0"
+            by "no route yet: the command is there for those who embed the domain",
+        RoleGranted = "RoleGranted" "1.0" by "the service, to the administrator named in its configuration",
+        RoleRevoked = "RoleRevoked" "1.0"
+            by "no route yet: the command is there for those who embed the domain",
+        NotificationPreferencesSet = "NotificationPreferencesSet" "1.0"
+            by "the owner, by the API or the unsubscribe link of a mail",
+        AccountSuspended = "AccountSuspended" "1.0"
+            by "no route yet: the command is there for those who embed the domain",
+        AccountReinstated = "AccountReinstated" "1.0"
+            by "no route yet: the command is there for those who embed the domain",
+        AccountErased = "AccountErased" "1.0"
+            by "the owner; `almanac erase-again`, after an older database was restored",
     }
 }
 

@@ -2,10 +2,15 @@
 
 /// Defines an event enum whose stored names and versions are literals, never derived from Rust names.
 ///
-/// Each variant holds the struct of the same name. The stored payload is that struct under its stored name.
+/// Each variant holds the struct of the same name. The stored payload is that struct under its stored name. `by` says
+/// who makes the event happen; each `from .. through ..` names an older version, oldest first, and the upcaster from
+/// it to the next.
 macro_rules! events {
-    ($(#[$doc:meta])* pub enum $name:ident { $($variant:ident = $stored:literal $version:literal,)+ }) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* pub enum $name:ident {
+        $($variant:ident = $stored:literal $version:literal by $emitter:literal
+            $(from $older:literal through $upcast:ident)*,)+
+    }) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[allow(clippy::large_enum_variant, reason = "events are handled one at a time")]
         pub enum $name {
@@ -17,8 +22,17 @@ macro_rules! events {
         }
 
         impl $name {
-            /// Every stored event name of this aggregate with its current version.
-            pub const STORED: &'static [(&'static str, &'static str)] = &[$(($stored, $version),)+];
+            /// What these events are about.
+            pub const ABOUT: &'static str = concat!($($doc),*);
+
+            /// Every kind of event of this aggregate.
+            pub const KINDS: &'static [crate::evolution::Kind] = &[$(crate::evolution::Kind {
+                name: $stored,
+                version: $version,
+                older: &[$(crate::evolution::Older { version: $older, upcast: $upcast },)*],
+                emitted_by: $emitter,
+                schema: |generator| generator.subschema_for::<$variant>(),
+            },)+];
         }
 
         impl cqrs_es::DomainEvent for $name {

@@ -1,13 +1,15 @@
 //! A round: all predictions of one model for one session, opened before the first and closed after the last.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::event_sourced::{event_sourced, events};
 use crate::values::{Digest, Horizon, Measure, Mode, ModelName, Session};
 
 /// What a horizon's intervals were calibrated with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// The horizon.
     pub horizon: Horizon,
@@ -17,6 +19,10 @@ pub struct Calibration {
     pub half_width_80: Measure,
     /// Half-width of the 95% interval in units of the scale.
     pub half_width_95: Measure,
+    /// By what the misses of the last sessions have multiplied the scale: the state of the online correction. None where
+    /// nothing was predicted, and of rounds before version 1.1, which did not say.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub level: Option<Measure>,
 }
 
 /// What can be asked of a round.
@@ -29,7 +35,7 @@ pub enum ForecastRoundCommand {
 }
 
 /// Publishing for a session has begun.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoundOpened {
     /// The model.
     pub model: ModelName,
@@ -46,7 +52,7 @@ pub struct RoundOpened {
 }
 
 /// Every prediction of the round is published or abstained from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoundCompleted {
     /// The model.
     pub model: ModelName,
@@ -69,9 +75,18 @@ pub struct RoundCompleted {
 events! {
     /// What happened to a round.
     pub enum ForecastRoundEvent {
-        RoundOpened = "RoundOpened" "1.0",
-        RoundCompleted = "RoundCompleted" "1.0",
+        RoundOpened = "RoundOpened" "1.0" by "the Forecaster and `almanac predict`",
+        RoundCompleted = "RoundCompleted" "1.1" by "the Forecaster and `almanac predict`" from "1.0" through without_level,
     }
+}
+
+/// Before 1.1 the state of the online correction was not written down.
+fn without_level(mut body: Value) -> Value {
+    let calibrations = body.get_mut("calibration").and_then(Value::as_array_mut);
+    for calibration in calibrations.into_iter().flatten().filter_map(Value::as_object_mut) {
+        calibration.insert("level".to_owned(), Value::Null);
+    }
+    body
 }
 
 /// Why a round refuses a command.

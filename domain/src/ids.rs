@@ -50,6 +50,12 @@ pub fn reaction(reactor: &str, cause: &str) -> Uuid {
     derived("reaction", &[reactor, cause])
 }
 
+/// The story that a request of an account begins, which the account named by its `X-Request-Id`. Nobody can name
+/// somebody else's.
+pub fn story(account: Uuid, request_id: &str) -> Uuid {
+    derived("story", &[&account.to_string(), request_id])
+}
+
 /// The command an account named by its `Idempotency-Key`.
 pub fn idempotent_command(account: Uuid, key: &str) -> Uuid {
     derived("command", &[&account.to_string(), key])

@@ -1,13 +1,14 @@
 //! An ingestion: one batch from a source, stored once and never changed.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event_sourced::{event_sourced, events};
 use crate::values::{Digest, Mode, Session, StoredObject};
 
 /// How often something was found in a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingCount {
     /// The finding's name, such as `high_below_low`.
     pub finding: String,
@@ -29,7 +30,7 @@ pub enum IngestionCommand {
 }
 
 /// A batch of daily bars lies in object storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BarsIngested {
     /// The kind of source: `folder`, `http` or `simulator`.
     pub source: String,
@@ -58,7 +59,7 @@ pub struct BarsIngested {
 }
 
 /// A batch of headlines lies in object storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeadlinesIngested {
     /// The kind of source.
     pub source: String,
@@ -85,7 +86,7 @@ pub struct HeadlinesIngested {
 }
 
 /// A source gave nothing usable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IngestionFailed {
     /// The kind of source.
     pub source: String,
@@ -100,9 +101,9 @@ pub struct IngestionFailed {
 events! {
     /// What happened to a batch.
     pub enum IngestionEvent {
-        BarsIngested = "BarsIngested" "1.0",
-        HeadlinesIngested = "HeadlinesIngested" "1.0",
-        IngestionFailed = "IngestionFailed" "1.0",
+        BarsIngested = "BarsIngested" "1.0" by "the Ingestor and `almanac ingest`",
+        HeadlinesIngested = "HeadlinesIngested" "1.0" by "the Ingestor and `almanac ingest`",
+        IngestionFailed = "IngestionFailed" "1.0" by "the Ingestor and `almanac ingest`",
     }
 }
 

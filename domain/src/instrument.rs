@@ -1,19 +1,21 @@
 //! An instrument: a stable identity under a ticker that may change.
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event_sourced::{event_sourced, events};
 use crate::values::{Exchange, Price, Session, Symbol};
 
 /// What a company did to its shares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CorporateAction {
     /// Each old share became `ratio` new ones: 2 for a 2:1 split, 0.1 for a 1:10 reverse split.
     Split {
         /// New shares for one old share.
         #[serde(with = "rust_decimal::serde::str")]
+        #[schemars(with = "String")]
         ratio: Decimal,
     },
     /// Cash paid for each share.
@@ -39,7 +41,7 @@ pub enum InstrumentCommand {
 }
 
 /// An instrument became known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstrumentListed {
     /// Where it trades.
     pub exchange: Exchange,
@@ -54,7 +56,7 @@ pub struct InstrumentListed {
 }
 
 /// An instrument trades under another ticker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstrumentRenamed {
     /// The new ticker.
     pub symbol: Symbol,
@@ -63,7 +65,7 @@ pub struct InstrumentRenamed {
 }
 
 /// A split or dividend became known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CorporateActionRecorded {
     /// What it was.
     pub action: CorporateAction,
@@ -72,14 +74,14 @@ pub struct CorporateActionRecorded {
 }
 
 /// Trading stopped for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstrumentHalted {
     /// The first session without trading.
     pub from: Session,
 }
 
 /// The instrument trades no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstrumentDelisted {
     /// The last session it traded.
     pub last_session: Session,
@@ -88,11 +90,16 @@ pub struct InstrumentDelisted {
 events! {
     /// What happened to an instrument.
     pub enum InstrumentEvent {
-        InstrumentListed = "InstrumentListed" "1.0",
-        InstrumentRenamed = "InstrumentRenamed" "1.0",
-        CorporateActionRecorded = "CorporateActionRecorded" "1.0",
-        InstrumentHalted = "InstrumentHalted" "1.0",
-        InstrumentDelisted = "InstrumentDelisted" "1.0",
+        InstrumentListed = "InstrumentListed" "1.0"
+            by "the Ingestor and `almanac ingest`, for a share that was never seen",
+        InstrumentRenamed = "InstrumentRenamed" "1.0"
+            by "no source yet: the command is there for sources that know of it",
+        CorporateActionRecorded = "CorporateActionRecorded" "1.0"
+            by "the Ingestor and `almanac ingest`, from what the source says of splits and dividends",
+        InstrumentHalted = "InstrumentHalted" "1.0"
+            by "no source yet: the command is there for sources that know of it",
+        InstrumentDelisted = "InstrumentDelisted" "1.0"
+            by "the Ingestor and `almanac ingest`, from what the source says",
     }
 }
 

@@ -7,14 +7,17 @@
 //!
 //! Start with [`prediction`], the heart; [`model`] guards that one version is champion. To add a command,
 //! add it to its aggregate's `Command` with its event: the exhaustive matches over [`Event`] lead on to the
-//! projections that must answer it.
+//! projections that must answer it. What is stored stays readable for good: [`evolution`] says how a shape changes.
+//! [`catalogue`] describes every event for those who read the log without this program.
 
 mod event_sourced;
 
 pub mod account;
 pub mod calendar;
+pub mod catalogue;
 pub mod clock;
 pub mod event;
+pub mod evolution;
 pub mod forecast_round;
 pub mod ids;
 pub mod ingestion;
@@ -23,8 +26,10 @@ pub mod model;
 pub mod prediction;
 pub mod scoring;
 pub mod training_run;
+pub mod trial;
 pub mod values;
 pub mod watchlist;
 pub mod webhook_endpoint;
 
 pub use event::Event;
+pub use evolution::UnreadableEvent;

@@ -1,18 +1,25 @@
 //! A model: a named line of versions of which one at most, the champion, publishes. Its stream is the audit
-//! timeline.
+//! timeline. Its trials are in [`trial`](crate::trial).
 
-use std::collections::BTreeMap;
+mod trials;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
 use crate::training_run::TrainingPlan;
+use crate::trial::{
+    BadRule, OpenTrial, TrialClosing, TrialDecided, TrialEnd, TrialEvidence, TrialOpened, TrialOpening,
+};
 use crate::values::{Digest, Horizon, Measure, Mode, ModelName, Session, StoredObject};
 
 /// One measure of a version out of sample, beside what guessing would have scored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EvaluationMeasure {
     /// The horizon it was measured at.
     pub horizon: Horizon,
@@ -27,7 +34,7 @@ pub struct EvaluationMeasure {
 }
 
 /// Who or what decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum DecidedBy {
     /// An administrator.
@@ -40,6 +47,47 @@ pub enum DecidedBy {
         /// The rule's name.
         rule: String,
     },
+    /// Somebody on the command line of the machine the service runs on, which knows no accounts.
+    Operator,
+}
+
+/// Where a version comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Origin {
+    /// It was trained here.
+    Trained,
+    /// It was trained elsewhere and brought in.
+    Imported {
+        /// The format of its files, such as `onnx`.
+        format: String,
+        /// The SHA-256 of each file, for each horizon in order.
+        files: Vec<Digest>,
+        /// The last session it may have learnt from, as whoever brought it says; none when nobody says so.
+        learnt_through: Option<Session>,
+    },
+}
+
+/// What it takes, beside plan, data and code, to train a version to the same bytes again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recipe {
+    /// SHA-256 of the table of features it learnt from.
+    pub features: Digest,
+    /// What was chosen, by name; numbers as text.
+    pub parameters: BTreeMap<String, String>,
+    /// Where it was computed.
+    pub processor: Processor,
+}
+
+/// What a processor can do, as far as it may decide the last bit of a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Processor {
+    /// Its architecture, such as `x86_64`.
+    pub architecture: String,
+    /// Its feature level, such as `x86-64-v3`; the architecture where there are no levels.
+    pub level: String,
+    /// The extensions that were looked for and found.
+    pub extensions: Vec<String>,
 }
 
 /// What can be asked of a model.
@@ -62,10 +110,23 @@ pub enum ModelCommand {
     RetireVersion(ModelVersionRetired),
     /// Shuts a version out as not to be trusted.
     QuarantineVersion(ModelVersionQuarantined),
+    /// Puts a challenger on trial beside the champion.
+    OpenTrial(Box<TrialOpening>),
+    /// Ends a trial by its rule.
+    DecideTrial {
+        /// The trial.
+        trial: Uuid,
+        /// What it has shown.
+        evidence: Box<TrialEvidence>,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Ends a trial before its time.
+    CloseTrial(TrialClosing),
 }
 
 /// A trained artefact became a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelVersionRegistered {
     /// The model.
     pub model: ModelName,
@@ -93,12 +154,17 @@ pub struct ModelVersionRegistered {
     pub leak_checks: Vec<String>,
     /// The code that made it.
     pub code_version: String,
+    /// What it takes to train it again; not known of events before version 1.1, which did not say.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub recipe: Option<Recipe>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// When it was registered.
     pub registered_at: DateTime<Utc>,
 }
 
 /// A version became champion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelVersionPromoted {
     /// The version.
     pub version: u32,
@@ -111,7 +177,7 @@ pub struct ModelVersionPromoted {
 }
 
 /// The champion before became champion again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PromotionRolledBack {
     /// The champion that was.
     pub from: u32,
@@ -126,10 +192,13 @@ pub struct PromotionRolledBack {
 }
 
 /// A version serves no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelVersionRetired {
     /// The version.
     pub version: u32,
+    /// Who decided; not known of events before version 1.1, which did not say.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub by: Option<DecidedBy>,
     /// Why.
     pub reason: String,
     /// When.
@@ -137,10 +206,13 @@ pub struct ModelVersionRetired {
 }
 
 /// A version is not to be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelVersionQuarantined {
     /// The version.
     pub version: u32,
+    /// Who decided; not known of events before version 1.1, which did not say.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub by: Option<DecidedBy>,
     /// Why.
     pub reason: String,
     /// When.
@@ -150,12 +222,44 @@ pub struct ModelVersionQuarantined {
 events! {
     /// What happened to a model.
     pub enum ModelEvent {
-        ModelVersionRegistered = "ModelVersionRegistered" "1.0",
-        ModelVersionPromoted = "ModelVersionPromoted" "1.0",
-        PromotionRolledBack = "PromotionRolledBack" "1.0",
-        ModelVersionRetired = "ModelVersionRetired" "1.0",
-        ModelVersionQuarantined = "ModelVersionQuarantined" "1.0",
+        ModelVersionRegistered = "ModelVersionRegistered" "1.1"
+            by "the Trainer, `almanac train` and `almanac model import-onnx`" from "1.0" through without_recipe,
+        ModelVersionPromoted = "ModelVersionPromoted" "2.0"
+            by "the gate of the Trainer, an administrator, or `almanac model promote`" from "1.0" through unchanged,
+        PromotionRolledBack = "PromotionRolledBack" "2.0"
+            by "an administrator, or `almanac model rollback`" from "1.0" through unchanged,
+        ModelVersionRetired = "ModelVersionRetired" "2.0"
+            by "an administrator, or `almanac model retire`"
+            from "1.0" through without_decider from "1.1" through unchanged,
+        ModelVersionQuarantined = "ModelVersionQuarantined" "2.0"
+            by "an administrator, or `almanac model quarantine`"
+            from "1.0" through without_decider from "1.1" through unchanged,
+        TrialOpened = "TrialOpened" "1.0" by "the gate of the Trainer, or an administrator",
+        TrialDecided = "TrialDecided" "1.0"
+            by "the Umpire; an administrator who closes it; whoever promotes, retires or quarantines what it stands on",
     }
+}
+
+/// Before 1.1 nobody was named, though only administrators could decide.
+fn without_decider(mut body: Value) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("by".to_owned(), Value::Null);
+    }
+    body
+}
+
+/// Before 1.1 there was no recipe, and nothing was brought in from elsewhere.
+fn without_recipe(mut body: Value) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("recipe".to_owned(), Value::Null);
+        fields.insert("origin".to_owned(), json!({ "kind": "trained" }));
+    }
+    body
+}
+
+/// Only the words for who decided became more.
+fn unchanged(body: Value) -> Value {
+    body
 }
 
 /// Why a model refuses a command.
@@ -187,6 +291,29 @@ pub enum ModelRefusal {
     /// There is no champion before the present one.
     #[error("there is no earlier champion to go back to")]
     NothingToRollBackTo,
+    /// One trial at a time.
+    #[error("version {0} is on trial: that trial ends first")]
+    TrialOpen(u32),
+    /// A trial compares with the champion.
+    #[error("there is no champion to compare with")]
+    NoChampion,
+    /// The rule cannot decide.
+    #[error("{0}")]
+    BadRule(BadRule),
+    /// There is no such trial.
+    #[error("there is no such trial")]
+    NoSuchTrial,
+    /// It was decided or closed.
+    #[error("the trial has ended")]
+    TrialEnded,
+    /// Its rule allows one look, and not before.
+    #[error("the trial is decided on {needed} sessions or at its end, not on {paired}")]
+    TrialNotDue {
+        /// The sessions the rule decides on.
+        needed: u32,
+        /// The sessions that were compared.
+        paired: u32,
+    },
 }
 
 /// Whether a version may serve.
@@ -204,6 +331,10 @@ pub struct Model {
     versions: BTreeMap<u32, (Uuid, Service)>,
     /// The champions in order of promotion; the last one publishes.
     champions: Vec<u32>,
+    /// The trial under way.
+    trial: Option<OpenTrial>,
+    /// Every trial there has been.
+    trials: BTreeSet<Uuid>,
 }
 
 impl Model {
@@ -212,18 +343,27 @@ impl Model {
         self.champions.last().copied()
     }
 
+    /// The trial under way.
+    pub fn trial(&self) -> Option<&OpenTrial> {
+        self.trial.as_ref()
+    }
+
     /// The number the next version will get.
     pub fn next_version(&self) -> u32 {
         self.versions.last_key_value().map_or(1, |(last, _)| last + 1)
+    }
+
+    /// The version that a run became.
+    pub fn version_of(&self, run: Uuid) -> Option<u32> {
+        self.versions.iter().find(|(_, (made_by, _))| *made_by == run).map(|(version, _)| *version)
     }
 
     /// Decides what follows from `command`.
     pub fn decide(&self, command: ModelCommand) -> Result<Vec<ModelEvent>, ModelRefusal> {
         match command {
             ModelCommand::RegisterVersion(registration) => {
-                let known = self.versions.iter().find(|(_, (run, _))| *run == registration.training_run);
-                if let Some((version, _)) = known {
-                    return Err(ModelRefusal::AlreadyRegistered(*version));
+                if let Some(version) = self.version_of(registration.training_run) {
+                    return Err(ModelRefusal::AlreadyRegistered(version));
                 }
                 if registration.version != self.next_version() {
                     let (given, next) = (registration.version, self.next_version());
@@ -236,7 +376,9 @@ impl Model {
                 if self.champion() == Some(promotion.version) {
                     return Err(ModelRefusal::AlreadyChampion(promotion.version));
                 }
-                Ok(vec![promotion.into()])
+                let (by, at) = (promotion.by.clone(), promotion.promoted_at);
+                let event = promotion.into();
+                Ok(self.with_end_of_trial(event, None, TrialEnd::ChampionChanged, Some(by), at))
             }
             ModelCommand::RollBack { by, reason, at } => {
                 let (from, to) = match self.champions.as_slice() {
@@ -244,15 +386,28 @@ impl Model {
                     _ => return Err(ModelRefusal::NothingToRollBackTo),
                 };
                 self.able(to)?;
-                Ok(vec![PromotionRolledBack { from, to, by, reason, rolled_back_at: at }.into()])
+                let event =
+                    PromotionRolledBack { from, to, by: by.clone(), reason, rolled_back_at: at }.into();
+                Ok(self.with_end_of_trial(event, None, TrialEnd::ChampionChanged, Some(by), at))
             }
             ModelCommand::RetireVersion(retirement) => {
-                self.not_champion(retirement.version)?;
-                Ok(vec![retirement.into()])
+                let version = retirement.version;
+                self.not_champion(version)?;
+                let (by, at) = (retirement.by.clone(), retirement.retired_at);
+                let event = retirement.into();
+                Ok(self.with_end_of_trial(event, Some(version), TrialEnd::ChallengerRetired, by, at))
             }
             ModelCommand::QuarantineVersion(quarantine) => {
-                self.not_champion(quarantine.version)?;
-                Ok(vec![quarantine.into()])
+                let version = quarantine.version;
+                self.not_champion(version)?;
+                let (by, at) = (quarantine.by.clone(), quarantine.quarantined_at);
+                let event = quarantine.into();
+                Ok(self.with_end_of_trial(event, Some(version), TrialEnd::ChallengerQuarantined, by, at))
+            }
+            ModelCommand::OpenTrial(opening) => Ok(vec![self.open_trial(*opening)?.into()]),
+            ModelCommand::DecideTrial { trial, evidence, at } => self.decide_trial(trial, *evidence, at),
+            ModelCommand::CloseTrial(TrialClosing { trial, by, reason, at }) => {
+                Ok(vec![self.open(trial)?.ended(TrialEnd::Closed, Some(by), reason, at).into()])
             }
         }
     }
@@ -287,6 +442,11 @@ impl Model {
                     *service = Service::Out;
                 }
             }
+            ModelEvent::TrialOpened(TrialOpened { trial, version, champion, rule, .. }) => {
+                self.trials.insert(trial);
+                self.trial = Some(OpenTrial { trial, version, champion, rule });
+            }
+            ModelEvent::TrialDecided(_) => self.trial = None,
         }
     }
 }
@@ -298,7 +458,7 @@ mod tests {
     use super::*;
     use crate::event_sourced::testing::given;
 
-    fn registered(version: u32) -> ModelVersionRegistered {
+    pub(super) fn registered(version: u32) -> ModelVersionRegistered {
         let sha256: Digest = "a".repeat(64).parse().expect("valid");
         let object = StoredObject { key: "models/a".into(), sha256: sha256.clone(), bytes: 1 };
         ModelVersionRegistered {
@@ -315,6 +475,8 @@ mod tests {
             verdicts: vec![],
             leak_checks: vec![],
             code_version: "test".into(),
+            recipe: None,
+            origin: Origin::Trained,
             registered_at: DateTime::UNIX_EPOCH,
         }
     }
@@ -323,11 +485,11 @@ mod tests {
         DecidedBy::Gate { rule: "first-version".into() }
     }
 
-    fn promoted(version: u32) -> ModelVersionPromoted {
+    pub(super) fn promoted(version: u32) -> ModelVersionPromoted {
         ModelVersionPromoted { version, by: gate(), reason: "test".into(), promoted_at: DateTime::UNIX_EPOCH }
     }
 
-    fn roll_back() -> ModelCommand {
+    pub(super) fn roll_back() -> ModelCommand {
         ModelCommand::RollBack { by: gate(), reason: "test".into(), at: DateTime::UNIX_EPOCH }
     }
 
@@ -373,9 +535,9 @@ mod tests {
     fn the_champion_is_neither_retired_nor_quarantined() {
         let model = two_versions_second_champion();
         let (reason, at) = ("test".to_owned(), DateTime::UNIX_EPOCH);
-        let retire = ModelVersionRetired { version: 2, reason: reason.clone(), retired_at: at };
+        let retire = ModelVersionRetired { version: 2, by: None, reason: reason.clone(), retired_at: at };
         assert_eq!(model.decide(ModelCommand::RetireVersion(retire)), Err(ModelRefusal::IsChampion(2)));
-        let quarantine = ModelVersionQuarantined { version: 2, reason, quarantined_at: at };
+        let quarantine = ModelVersionQuarantined { version: 2, by: None, reason, quarantined_at: at };
         let refused = model.decide(ModelCommand::QuarantineVersion(quarantine));
         assert_eq!(refused, Err(ModelRefusal::IsChampion(2)));
     }
@@ -383,8 +545,12 @@ mod tests {
     #[test]
     fn a_version_out_of_service_is_not_promoted_and_not_gone_back_to() {
         let mut model = two_versions_second_champion();
-        let retired =
-            ModelVersionRetired { version: 1, reason: "old".into(), retired_at: DateTime::UNIX_EPOCH };
+        let retired = ModelVersionRetired {
+            version: 1,
+            by: None,
+            reason: "old".into(),
+            retired_at: DateTime::UNIX_EPOCH,
+        };
         model.apply(retired.into());
         assert_eq!(
             model.decide(ModelCommand::PromoteVersion(promoted(1))),

@@ -2,7 +2,9 @@
 //! never changed, and scored once by the rule fixed when it was published.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
@@ -10,8 +12,9 @@ use crate::scoring::{Score, score};
 use crate::values::{Digest, Horizon, LogReturn, Measure, Mode, ModelName, Price, Probability, Session};
 
 /// Whether a prediction is published or made on trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(rename = "PredictionRole")]
 pub enum Role {
     /// Shown to everybody.
     Published,
@@ -23,13 +26,13 @@ pub enum Role {
 }
 
 /// The slot of a prediction, and who fills it on what grounds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slot {
     /// The model.
     pub model: ModelName,
     /// The version.
     pub version: u32,
-    /// The place in the model's stream at which that version was champion.
+    /// The place in the model's stream at which that version became champion, or its trial was opened.
     pub model_sequence: u64,
     /// Published or on trial.
     pub role: Role,
@@ -54,7 +57,7 @@ pub struct Slot {
 }
 
 /// An interval of log returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// Its lower end.
     pub low: LogReturn,
@@ -63,7 +66,7 @@ pub struct Interval {
 }
 
 /// One quantile of the predicted distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quantile {
     /// Its level, such as 0.9.
     pub level: Probability,
@@ -72,7 +75,7 @@ pub struct Quantile {
 }
 
 /// What is predicted, all in log returns from the close of the as-of session to the close of the target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Forecast {
     /// The close of the as-of session.
     pub close: Price,
@@ -97,7 +100,7 @@ pub struct Forecast {
 }
 
 /// Why no prediction was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Abstention {
     /// The instrument has no bar at the as-of session.
@@ -110,6 +113,8 @@ pub enum Abstention {
     OutOfRange,
     /// A number that must be finite is not.
     NotFinite,
+    /// The version learnt from data that ended too long ago.
+    ExpiredModel,
 }
 
 /// What can be asked of a prediction.
@@ -142,7 +147,7 @@ pub enum PredictionCommand {
 }
 
 /// A prediction was published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionPublished {
     /// Its slot and grounds.
     pub slot: Slot,
@@ -157,7 +162,7 @@ pub struct PredictionPublished {
 }
 
 /// No prediction was made for a slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionAbstained {
     /// The slot left empty.
     pub slot: Slot,
@@ -168,7 +173,7 @@ pub struct PredictionAbstained {
 }
 
 /// A prediction was measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionScored {
     /// The realised log return.
     pub realised: LogReturn,
@@ -183,7 +188,7 @@ pub struct PredictionScored {
 }
 
 /// A prediction was taken out of the record, because there was nothing to measure it against.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictionVoided {
     /// Sessions without a bar of the instrument since the target.
     pub sessions_without_bar: u32,
@@ -194,11 +199,17 @@ pub struct PredictionVoided {
 events! {
     /// What happened to a prediction.
     pub enum PredictionEvent {
-        PredictionPublished = "PredictionPublished" "1.0",
-        PredictionAbstained = "PredictionAbstained" "1.0",
-        PredictionScored = "PredictionScored" "1.0",
-        PredictionVoided = "PredictionVoided" "1.0",
+        PredictionPublished = "PredictionPublished" "1.0" by "the Forecaster and `almanac predict`",
+        PredictionAbstained = "PredictionAbstained" "2.0" by "the Forecaster and `almanac predict`"
+            from "1.0" through with_fewer_reasons,
+        PredictionScored = "PredictionScored" "1.0" by "the Scorer",
+        PredictionVoided = "PredictionVoided" "1.0" by "the Scorer",
     }
+}
+
+/// 2.0 only has one more reason.
+fn with_fewer_reasons(body: Value) -> Value {
+    body
 }
 
 /// Why a prediction refuses a command.

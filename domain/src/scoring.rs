@@ -2,6 +2,7 @@
 //!
 //! The rule's name stands in the published event, so a later rule never re-measures an older prediction.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::prediction::Forecast;
@@ -11,7 +12,7 @@ use crate::values::{InvalidValue, LogReturn, Measure};
 pub const RULE: &str = "returns-1";
 
 /// One forecaster's loss on one prediction, beside the guesses that need no model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Losses {
     /// Squared error of the model's expected log return.
     pub model: Measure,
@@ -22,7 +23,7 @@ pub struct Losses {
 }
 
 /// How well a prediction did. Every measure follows from the published forecast and the realised return.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Score {
     /// Squared errors.
     pub squared_error: Losses,

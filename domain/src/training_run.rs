@@ -1,14 +1,16 @@
 //! A training run: from the wish to train a version to the version, or to the reason there is none.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
-use crate::values::{Digest, Horizon, ModelName, Session};
+use crate::values::{Digest, Horizon, Measure, ModelName, Session};
 
 /// Why a version is to be trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainingReason {
     /// The model has no version yet.
@@ -17,10 +19,31 @@ pub enum TrainingReason {
     Schedule,
     /// An administrator asked for it.
     Manual,
+    /// The champion learnt from data that ended long ago.
+    Age,
+    /// The published 80% intervals have lately held too many outcomes, or too few.
+    CoverageDrift,
+    /// The champion's squared error has lately been above that of the average drift.
+    SkillDecay,
+    /// The features of late are not those the champion learnt from.
+    FeatureDrift,
+}
+
+/// A figure that made a training due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrainingFigure {
+    /// What was measured, such as `coverage_80 at 1`.
+    pub name: String,
+    /// What it came to.
+    pub value: Measure,
+    /// What it was held against.
+    pub threshold: Measure,
+    /// The sessions it was measured over.
+    pub sessions: u32,
 }
 
 /// What to train.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingPlan {
     /// The family, such as `ridge`.
     pub family: String,
@@ -48,12 +71,14 @@ pub enum TrainingRunCommand {
 }
 
 /// A version is to be trained.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingRequested {
     /// The model it is for.
     pub model: ModelName,
     /// Why.
     pub reason: TrainingReason,
+    /// The figures behind the reason, where there are any.
+    pub figures: Vec<TrainingFigure>,
     /// What to train.
     pub plan: TrainingPlan,
     /// The account that asked, if one did.
@@ -61,7 +86,7 @@ pub struct TrainingRequested {
 }
 
 /// A trainer has begun, on exactly this data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingStarted {
     /// The last session of the data.
     pub as_of: Session,
@@ -76,7 +101,7 @@ pub struct TrainingStarted {
 }
 
 /// An artefact was made and evaluated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingCompleted {
     /// The number of the version it became.
     pub version: u32,
@@ -85,7 +110,7 @@ pub struct TrainingCompleted {
 }
 
 /// No artefact was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingFailed {
     /// The reason as a stable word, such as `too_little_data` or `leak_found`.
     pub reason: String,
@@ -96,7 +121,7 @@ pub struct TrainingFailed {
 }
 
 /// The run was called off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingCancelled {
     /// The account that called it off.
     pub by: Uuid,
@@ -105,12 +130,22 @@ pub struct TrainingCancelled {
 events! {
     /// What happened to a training run.
     pub enum TrainingRunEvent {
-        TrainingRequested = "TrainingRequested" "1.0",
-        TrainingStarted = "TrainingStarted" "1.0",
-        TrainingCompleted = "TrainingCompleted" "1.0",
-        TrainingFailed = "TrainingFailed" "1.0",
-        TrainingCancelled = "TrainingCancelled" "1.0",
+        TrainingRequested = "TrainingRequested" "2.0"
+            by "the Trainer, when a version is due; an administrator; `almanac train`"
+            from "1.0" through without_figures,
+        TrainingStarted = "TrainingStarted" "1.0" by "the Trainer and `almanac train`",
+        TrainingCompleted = "TrainingCompleted" "1.0" by "the Trainer and `almanac train`",
+        TrainingFailed = "TrainingFailed" "1.0" by "the Trainer and `almanac train`",
+        TrainingCancelled = "TrainingCancelled" "1.0" by "an administrator",
     }
+}
+
+/// Before 2.0 there were no reasons that have figures.
+fn without_figures(mut body: Value) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("figures".to_owned(), Value::Array(vec![]));
+    }
+    body
 }
 
 /// Why a training run refuses a command.
@@ -196,6 +231,7 @@ mod tests {
             reason: TrainingReason::Manual,
             plan: TrainingPlan { family: "ridge".into(), horizons, sentiment: false, seed: 1 },
             requested_by: None,
+            figures: vec![],
         }
     }
 

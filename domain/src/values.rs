@@ -6,6 +6,7 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::{FromPrimitive, ToPrimitive};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One trading day of one exchange.
@@ -43,9 +44,14 @@ const PLACES: u32 = 10;
 macro_rules! decimal_value {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
-        pub struct $name(#[serde(with = "rust_decimal::serde::str")] Decimal);
+        #[schemars(extend("pattern" = r"^-?[0-9]+(\.[0-9]+)?$"))]
+        pub struct $name(
+            #[serde(with = "rust_decimal::serde::str")]
+            #[schemars(with = "String")]
+            Decimal,
+        );
 
         impl $name {
             /// The value as a decimal.
@@ -126,8 +132,9 @@ impl Measure {
 }
 
 /// The number of sessions ahead that a prediction speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
+#[schemars(extend("minimum" = 1, "maximum" = 60))]
 pub struct Horizon(u8);
 
 impl Horizon {
@@ -160,10 +167,11 @@ impl From<Horizon> for u32 {
 }
 
 macro_rules! text_value {
-    ($(#[$doc:meta])* $name:ident, $refusal:ident, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $refusal:ident, $pattern:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(extend("pattern" = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -206,31 +214,31 @@ macro_rules! text_value {
 
 text_value! {
     /// A ticker symbol as its exchange writes it.
-    Symbol, Symbol, |text| {
+    Symbol, Symbol, "^[A-Z0-9.^=/-]{1,20}$", |text| {
         (1..=20).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b".-^=/".contains(&b))
     }
 }
 text_value! {
     /// A market identifier code (ISO 10383) such as `XNYS`, or `-` where it is not known.
-    Exchange, Exchange, |text| {
+    Exchange, Exchange, "^(-|[A-Z0-9]{4})$", |text| {
         text == "-" || (text.len() == 4 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
     }
 }
 text_value! {
     /// A SHA-256 digest, 64 hexadecimal digits in lower case.
-    Digest, Digest, |text| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    Digest, Digest, "^[0-9a-f]{64}$", |text| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 text_value! {
     /// The name of a line of model versions, such as `us-daily`.
-    ModelName, ModelName, |text| {
+    ModelName, ModelName, "^[a-z0-9-]{1,40}$", |text| {
         (1..=40).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     }
 }
 
 /// Where the prices under a prediction came from, and by which clock. Modes are never scored together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Real prices, the real clock.
@@ -253,7 +261,7 @@ impl Mode {
 }
 
 /// An object in object storage: where it lies and what its bytes must hash to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredObject {
     /// The key below the storage's root.
     pub key: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ pub enum WatchlistCommand {
 }
 
 /// A list was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchlistCreated {
     /// The account that owns it.
     pub owner: Uuid,
@@ -58,38 +59,38 @@ pub struct WatchlistCreated {
 }
 
 /// A list got another name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchlistRenamed {
     /// Where the new name lies in the vault.
     pub name: Uuid,
 }
 
 /// An instrument is watched from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddedToWatchlist {
     /// The instrument.
     pub instrument: Uuid,
 }
 
 /// An instrument is no longer watched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RemovedFromWatchlist {
     /// The instrument.
     pub instrument: Uuid,
 }
 
 /// The list is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchlistDeleted {}
 
 events! {
     /// What happened to a watchlist.
     pub enum WatchlistEvent {
-        WatchlistCreated = "WatchlistCreated" "1.0",
-        WatchlistRenamed = "WatchlistRenamed" "1.0",
-        AddedToWatchlist = "AddedToWatchlist" "1.0",
-        RemovedFromWatchlist = "RemovedFromWatchlist" "1.0",
-        WatchlistDeleted = "WatchlistDeleted" "1.0",
+        WatchlistCreated = "WatchlistCreated" "1.0" by "the owner; a registration, for the first list",
+        WatchlistRenamed = "WatchlistRenamed" "1.0" by "the owner",
+        AddedToWatchlist = "AddedToWatchlist" "1.0" by "the owner",
+        RemovedFromWatchlist = "RemovedFromWatchlist" "1.0" by "the owner",
+        WatchlistDeleted = "WatchlistDeleted" "1.0" by "the owner",
     }
 }
 

@@ -1,19 +1,21 @@
 //! A webhook endpoint: where an integrator wants to be called, and about what. Its URL and secret lie in the
 //! vault, never here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
 
 /// The event types an endpoint may ask for; `*` asks for all of them.
-pub const OFFERED: [&str; 8] = [
+pub const OFFERED: [&str; 9] = [
     "prediction.published",
     "prediction.scored",
     "round.completed",
     "model.registered",
     "model.promoted",
     "model.rolled_back",
+    "model.trial_decided",
     "bars.ingested",
     "endpoint.tested",
 ];
@@ -60,7 +62,7 @@ pub enum WebhookEndpointCommand {
 }
 
 /// An endpoint was registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointRegistered {
     /// The account that owns it.
     pub owner: Uuid,
@@ -69,40 +71,41 @@ pub struct EndpointRegistered {
 }
 
 /// An endpoint asks for other events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointChanged {
     /// What it asks for from now on.
     pub event_types: Vec<String>,
 }
 
 /// An endpoint has a new secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRotated {}
 
 /// An endpoint is not called any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointDisabled {
     /// Why, as a stable word.
     pub reason: String,
 }
 
 /// An endpoint is called again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointEnabled {}
 
 /// An endpoint is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointRemoved {}
 
 events! {
     /// What happened to an endpoint.
     pub enum WebhookEndpointEvent {
-        EndpointRegistered = "EndpointRegistered" "1.0",
-        EndpointChanged = "EndpointChanged" "1.0",
-        SecretRotated = "SecretRotated" "1.0",
-        EndpointDisabled = "EndpointDisabled" "1.0",
-        EndpointEnabled = "EndpointEnabled" "1.0",
-        EndpointRemoved = "EndpointRemoved" "1.0",
+        EndpointRegistered = "EndpointRegistered" "1.0" by "the owner",
+        EndpointChanged = "EndpointChanged" "1.0" by "the owner",
+        SecretRotated = "SecretRotated" "1.0" by "the owner",
+        EndpointDisabled = "EndpointDisabled" "1.0"
+            by "the owner; the Dispatcher, when the receiver answers that it is gone",
+        EndpointEnabled = "EndpointEnabled" "1.0" by "the owner",
+        EndpointRemoved = "EndpointRemoved" "1.0" by "the owner",
     }
 }
 
