@@ -1,5 +1,7 @@
 //! Claims: what no single stream can guard, such as that an e-mail address belongs to one account.
 
+use std::collections::HashSet;
+
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -36,6 +38,29 @@ pub(crate) async fn take(
     Ok(done.rows_affected() == 1)
 }
 
+/// Takes claims that are all different; the (kind, value) of those that belong to somebody else.
+pub(crate) async fn take_all(
+    connection: &mut PgConnection,
+    claims: &[(&str, &str, Uuid)],
+) -> Result<HashSet<(String, String)>, sqlx::Error> {
+    let others = sqlx::query_as(
+        "with given as materialized (
+             select * from unnest($1::text[], $2::text[], $3::uuid[]) as t (kind, value, owner)
+         ), taken as (
+             insert into claims (kind, value, owner) select kind, value, owner from given
+             on conflict (kind, value) do update set owner = excluded.owner where claims.owner = excluded.owner
+             returning kind, value
+         )
+         select kind, value from given except select kind, value from taken",
+    )
+    .bind(claims.iter().map(|claim| claim.0).collect::<Vec<_>>())
+    .bind(claims.iter().map(|claim| claim.1).collect::<Vec<_>>())
+    .bind(claims.iter().map(|claim| claim.2).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(others.into_iter().collect())
+}
+
 pub(crate) async fn release(
     connection: &mut PgConnection,
     kind: &str,
@@ -53,5 +78,13 @@ pub(crate) async fn release(
 
 pub(crate) async fn release_all_of(connection: &mut PgConnection, owner: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("delete from claims where owner = $1").bind(owner).execute(connection).await?;
+    Ok(())
+}
+
+pub(crate) async fn release_all_of_any(
+    connection: &mut PgConnection,
+    owners: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from claims where owner = any($1)").bind(owners).execute(connection).await?;
     Ok(())
 }

@@ -8,8 +8,11 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::sync::{Notify, watch};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use crate::StoreError;
+use crate::lines::Lines;
 
 /// Every migration, embedded in the binary.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -20,10 +23,36 @@ pub(crate) const SEALED_CHANNEL: &str = "almanac_sealed";
 /// Readers see the log at least this often, even when every notification is lost.
 const POLL: Duration = Duration::from_millis(250);
 
+/// A connection that rested so long is asked whether it still lives before it is used again. Of a busier one we learn
+/// it soon enough, and asking would double its round trips.
+const RESTED: Duration = Duration::from_millis(100);
+
+/// The database answers the simplest question within this time, or the network has swallowed the connection.
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
+/// What is answered as done must be on the disk. A role, a database or a file of settings can say otherwise, and may
+/// change its mind while a session lasts; stronger settings than `on` are kept.
+const DURABLE: &str = "select set_config('synchronous_commit',
+    case current_setting('synchronous_commit') when 'off' then 'on' else current_setting('synchronous_commit') end, false)";
+
+/// Commands share statements, so these are enough for any number of them.
+const COMMAND_CONNECTIONS: u32 = 8;
+
+/// Commands that go alone, because they met a lock or bring rows of their own, wait for one of so many. Those that wait
+/// for somebody's lock must not use up what everybody else reads with.
+const LONE_CONNECTIONS: u32 = 4;
+
+/// How long a command waits for such a connection before it is refused.
+const LONE_TURN: Duration = Duration::from_secs(5);
+
 /// The database of one Almanac. Clones share one pool and one set of doorbells.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    commands: PgPool,
+    alone: PgPool,
+    /// Held for as long as anybody may use the pools.
+    _lines: Option<Arc<Lines>>,
     bells: Arc<Bells>,
 }
 
@@ -44,7 +73,7 @@ impl Database {
         Self::connect(PgConnectOptions::from_str(url)?, 32).await
     }
 
-    /// Connects with the given options and number of connections.
+    /// Connects with the given options and number of connections, and a few more for commands when there are any.
     ///
     /// Every connection reads the views of active projections first (`read`), then the tables. A transaction
     /// left idle is ended by the server, because an open one holds up sealing for everybody.
@@ -52,18 +81,28 @@ impl Database {
     /// # Errors
     /// When it cannot be reached, or is older than PostgreSQL 15.
     pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
-        let options = options.application_name("almanac").options([
+        let (options, lines) = Lines::open(options.application_name("almanac")).await?;
+        let options = options.options([
             ("search_path", "read,public"),
             ("idle_in_transaction_session_timeout", "30s"),
             // Every statement here is short; starting a worker or a compiler costs more than it saves.
             ("max_parallel_workers_per_gather", "0"),
             ("jit", "off"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(15))
-            .connect_with(options)
-            .await?;
+        // What commands read and write is a handful of statements that look up keys. Planning them anew each time
+        // costs as much as doing them, and a plan made while the log was small must not read all of it later. Whoever
+        // meets a lock goes on alone, on another connection, because here others wait behind it.
+        let for_commands = options.clone().options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("lock_timeout", "100ms"),
+        ]);
+        let commands = pool_options(COMMAND_CONNECTIONS).connect_lazy_with(for_commands);
+        // The server itself ends what takes too long, so that nothing is written after its command was refused.
+        let for_lone_ones = options.clone().options([("lock_timeout", "5s"), ("statement_timeout", "10s")]);
+        let alone =
+            pool_options(LONE_CONNECTIONS).acquire_timeout(LONE_TURN).connect_lazy_with(for_lone_ones);
+        let pool = pool_options(connections).connect_with(options).await?;
         let number: i32 =
             sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&pool).await?;
         if number < 150_000 {
@@ -71,7 +110,7 @@ impl Database {
         }
         let bells =
             Bells { appended: Notify::new(), sealed: watch::Sender::new(0), moved: watch::Sender::new(0) };
-        Ok(Self { pool, bells: Arc::new(bells) })
+        Ok(Self { pool, commands, alone, _lines: lines.map(Arc::new), bells: Arc::new(bells) })
     }
 
     /// Applies every migration that is not applied yet.
@@ -88,9 +127,44 @@ impl Database {
         Ok(())
     }
 
+    /// Checks, without changing anything, that every migration of this program is applied.
+    ///
+    /// # Errors
+    /// When one is not, or the database fails.
+    pub async fn check_migrated(&self) -> Result<(), StoreError> {
+        let wanted = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        let there: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
+            .fetch_one(&self.pool)
+            .await?;
+        let found: Option<i64> = if there {
+            sqlx::query_scalar("select max(version) from public._sqlx_migrations where success")
+                .fetch_one(&self.pool)
+                .await?
+        } else {
+            None
+        };
+        let found = found.unwrap_or_default();
+        if found >= wanted {
+            return Ok(());
+        }
+        Err(StoreError::Broken(format!(
+            "the database is of an older version ({found}, this program has {wanted}): run `almanac migrate` first"
+        )))
+    }
+
     /// The pool of connections.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The connections that only the command bus uses.
+    pub(crate) fn commands(&self) -> &PgPool {
+        &self.commands
+    }
+
+    /// The connections of commands that go alone.
+    pub(crate) fn alone(&self) -> &PgPool {
+        &self.alone
     }
 
     /// The last sealed ordinal as this process has heard of it; [`Database::listen`] and a sequencer in this
@@ -111,11 +185,18 @@ impl Database {
     }
 
     async fn listen_until_broken(&self) -> Result<(), StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(SEALED_CHANNEL).await?;
+        let mut listener =
+            timeout(ANSWER, PgListener::connect_with(&self.pool)).await.map_err(too_slow)??;
+        timeout(ANSWER, listener.listen(SEALED_CHANNEL)).await.map_err(too_slow)??;
+        let mut asked = Instant::now();
         loop {
-            self.look_at_head().await?;
-            match tokio::time::timeout(POLL, listener.try_recv()).await {
+            timeout(ANSWER, self.look_at_head()).await.map_err(too_slow)??;
+            // Whoever only listens does not notice that nobody speaks any more.
+            if asked.elapsed() >= ANSWER {
+                timeout(ANSWER, listener.execute("select 1")).await.map_err(too_slow)??;
+                asked = Instant::now();
+            }
+            match timeout(POLL, listener.try_recv()).await {
                 Ok(Ok(Some(_))) | Err(_) => {}
                 Ok(Ok(None)) => tracing::info!("the connection that listens for sealed events was lost"),
                 Ok(Err(error)) => return Err(error.into()),
@@ -162,4 +243,40 @@ impl Database {
     pub(crate) fn moved(&self) -> watch::Receiver<u64> {
         self.bells.moved.subscribe()
     }
+}
+
+/// What a database that does not answer in time comes to: a lost connection, which passes.
+pub(crate) fn too_slow(_: Elapsed) -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(15))
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(DURABLE).await?;
+                Ok(())
+            })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Whoever gave up in the middle of a transaction has left its rollback to be sent. A network that has
+                // swallowed the connection would keep its place in the pool for as long as it likes.
+                if connection.should_flush() {
+                    timeout(ANSWER, connection.ping()).await.map_err(too_slow)??;
+                }
+                Ok(true)
+            })
+        })
+        .before_acquire(|connection, last_used| {
+            Box::pin(async move {
+                if last_used.idle_for >= RESTED {
+                    timeout(ANSWER, connection.ping()).await.map_err(too_slow)??;
+                }
+                Ok(true)
+            })
+        })
 }

@@ -1,5 +1,7 @@
 //! The one error of this crate for what is broken; refusals and conflicts have types of their own.
 
+use almanac_domain::UnreadableEvent;
+
 use crate::objects::ObjectError;
 use crate::postgres::PostgresError;
 
@@ -15,6 +17,9 @@ pub enum StoreError {
     /// A stored row does not have the shape this version of the program expects.
     #[error("a stored value cannot be read")]
     Unreadable(#[from] serde_json::Error),
+    /// A stream holds an event that this version of the program cannot read, so it decides nothing on it.
+    #[error("nothing is decided on a stream that cannot be read whole: {0}")]
+    UnreadableStream(#[source] UnreadableEvent),
     /// The private database server could not be started or stopped.
     #[error(transparent)]
     Server(#[from] PostgresError),
@@ -48,6 +53,7 @@ impl StoreError {
             Self::Deposed { .. } => true,
             Self::Migration(_)
             | Self::Unreadable(_)
+            | Self::UnreadableStream(_)
             | Self::Server(_)
             | Self::Object(_)
             | Self::TooOld { .. }

@@ -13,17 +13,21 @@
 //! that holds all its SQL. Tables of a projection are not migrations: they stand in `Handler::schema_sql` of
 //! the projection, because each version of a projection has its own.
 
+pub mod archive;
 pub mod claims;
 pub mod clock;
 mod database;
 mod error;
+pub mod failpoints;
 pub mod leases;
+mod lines;
 pub mod log;
 pub mod objects;
 pub mod outbox;
 pub mod postgres;
 pub mod sign_ins;
 pub mod testing;
+pub mod transparency;
 pub mod vault;
 
 pub use database::Database;

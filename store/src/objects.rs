@@ -2,17 +2,27 @@
 //!
 //! Bytes are written before the event that names them, so an event never names what is not there. Writing the
 //! same bytes twice is harmless, and reading checks that they are still the same.
+//!
+//! Only the published heads of the log have names of their own, `checkpoints/<size>` and `checkpoints/latest`: whoever
+//! looks for them knows no digest, and the signature in them says more than a digest could.
 
 use std::fs;
+use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
+use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, parse_url_opts};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, parse_url_opts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 use url::Url;
+
+/// The name of the newest published head of the log.
+const LATEST_HEAD: &str = "checkpoints/latest";
 
 /// Why an object could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +44,9 @@ pub enum ObjectError {
     /// The bytes are not the ones that were written.
     #[error("the object {0} is damaged: its bytes do not have the digest in its name")]
     Damaged(String),
+    /// Another head of the log of this size was published before.
+    #[error("the object {0} is there already and says something else")]
+    Contradicted(String),
     /// The storage did not do what was asked.
     #[error("object storage failed on {key}")]
     Failed {
@@ -120,6 +133,10 @@ impl Objects {
             let written = self.store.put(&path, bytes.into()).await;
             written.map_err(|source| ObjectError::Failed { key: key.clone(), source })?;
         }
+        if let Err(error) = crate::failpoints::reach("object.after_put").await {
+            let source = object_store::Error::Generic { store: "failpoint", source: error.into() };
+            return Err(ObjectError::Failed { key, source });
+        }
         Ok(ObjectRef { key, sha256, len })
     }
 
@@ -140,15 +157,125 @@ impl Objects {
         Ok(bytes.into())
     }
 
+    /// Publishes the signed head of a log of `size` events as `checkpoints/<size>`, and as `checkpoints/latest`.
+    ///
+    /// # Errors
+    /// [`ObjectError::Contradicted`] when another head of this size is there; otherwise when the storage fails.
+    pub async fn publish_head(&self, size: i64, note: &str) -> Result<(), ObjectError> {
+        let key = head_key(size);
+        if !self.create_text(&key, note).await? && self.text(&key).await?.as_deref() != Some(note) {
+            return Err(ObjectError::Contradicted(key));
+        }
+        self.put_text(LATEST_HEAD.to_owned(), note).await
+    }
+
+    /// The signed head that was published last, if any was.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn latest_head(&self) -> Result<Option<String>, ObjectError> {
+        self.text(LATEST_HEAD).await
+    }
+
+    /// The signed head of a log of `size` events, if one was published.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn head_of(&self, size: i64) -> Result<Option<String>, ObjectError> {
+        self.text(&head_key(size)).await
+    }
+
+    /// Writes a text only where there is none; false when there is one. Of two writers at the same moment one learns of
+    /// the other, except in a storage that knows no such condition.
+    async fn create_text(&self, key: &str, text: &str) -> Result<bool, ObjectError> {
+        let path = self.below_prefix(key)?;
+        let bytes = || text.to_owned().into_bytes().into();
+        let failed = |source| ObjectError::Failed { key: key.to_owned(), source };
+        match self.store.put_opts(&path, bytes(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(object_store::Error::NotImplemented { .. }) => {
+                if self.text(key).await?.is_some() {
+                    return Ok(false);
+                }
+                self.store.put(&path, bytes()).await.map(|_| true).map_err(failed)
+            }
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// Brings a file over as `name`, a plain name without folders; a large one in parts.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the storage fails.
+    pub async fn put_file(&self, name: &str, from: &FilePath) -> Result<(), ObjectError> {
+        let failed = |error: io::Error| ObjectError::Failed { key: name.to_owned(), source: generic(error) };
+        let mut file = tokio::fs::File::open(from).await.map_err(failed)?;
+        let mut writer = BufWriter::new(Arc::clone(&self.store), self.below_prefix(name)?);
+        tokio::io::copy(&mut file, &mut writer).await.map_err(failed)?;
+        writer.shutdown().await.map_err(failed)
+    }
+
+    /// Brings the object `name` into a file; false when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the storage fails.
+    pub async fn fetch_file(&self, name: &str, to: &FilePath) -> Result<bool, ObjectError> {
+        let failed = |source| ObjectError::Failed { key: name.to_owned(), source };
+        let found = match self.store.get(&self.below_prefix(name)?).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(source) => return Err(failed(source)),
+        };
+        let unwritten = |error: io::Error| failed(generic(error));
+        let mut file = tokio::fs::File::create(to).await.map_err(unwritten)?;
+        let mut parts = found.into_stream();
+        while let Some(part) = parts.try_next().await.map_err(failed)? {
+            file.write_all(&part).await.map_err(unwritten)?;
+        }
+        file.flush().await.map_err(unwritten)?;
+        Ok(true)
+    }
+
+    async fn put_text(&self, key: String, text: &str) -> Result<(), ObjectError> {
+        let path = self.below_prefix(&key)?;
+        let written = self.store.put(&path, text.to_owned().into_bytes().into()).await;
+        written.map(|_| ()).map_err(|source| ObjectError::Failed { key, source })
+    }
+
+    async fn text(&self, key: &str) -> Result<Option<String>, ObjectError> {
+        let failed = |source| ObjectError::Failed { key: key.to_owned(), source };
+        match self.store.get(&self.below_prefix(key)?).await {
+            Ok(found) => {
+                let bytes = found.bytes().await.map_err(failed)?;
+                let text = String::from_utf8(bytes.into());
+                text.map(Some).map_err(|_| ObjectError::Damaged(key.to_owned()))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
     /// Only names this type has given out are paths: a key can come from an event, and must not lead
     /// elsewhere.
     fn path(&self, key: &str) -> Result<Path, ObjectError> {
-        let bad = || ObjectError::BadKey(key.to_owned());
-        digest_in(key).ok_or_else(bad)?;
+        digest_in(key).ok_or_else(|| ObjectError::BadKey(key.to_owned()))?;
+        self.below_prefix(key)
+    }
+
+    fn below_prefix(&self, key: &str) -> Result<Path, ObjectError> {
         let whole =
             if self.prefix.as_ref().is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) };
-        Path::parse(whole).map_err(|_| bad())
+        Path::parse(whole).map_err(|_| ObjectError::BadKey(key.to_owned()))
     }
+}
+
+fn generic(error: io::Error) -> object_store::Error {
+    object_store::Error::Generic { store: "file", source: error.into() }
+}
+
+fn head_key(size: i64) -> String {
+    format!("checkpoints/{size}")
 }
 
 /// The digest in `kind/<sha256>.ext`.

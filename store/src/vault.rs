@@ -3,7 +3,10 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Database, StoreError, claims, sign_ins};
+
+/// So many owners are forgotten in one transaction.
+const AT_ONCE: usize = 20;
 
 /// One value in the vault.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -78,4 +81,38 @@ pub(crate) async fn forget(connection: &mut PgConnection, id: Uuid) -> Result<()
 pub(crate) async fn forget_all_of(connection: &mut PgConnection, owner: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("delete from vault where owner = $1").bind(owner).execute(connection).await?;
     Ok(())
+}
+
+/// Forgets once more what belongs to streams of `aggregate_type` that hold an event of `event_type`, such as accounts that
+/// were erased: vault, claims and sign-ins come back with a dump that is older than the log. Returns how many owners
+/// were forgotten.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_again(
+    database: &Database,
+    aggregate_type: &str,
+    event_type: &str,
+) -> Result<usize, StoreError> {
+    let back: Vec<Uuid> = sqlx::query_scalar(
+        "select owner
+           from (select owner from vault union select owner from claims union select account from sign_ins) o
+          where exists (select 1 from events e where e.aggregate_type = $1 and e.aggregate_id = o.owner::text
+                           and e.event_type = $2)",
+    )
+    .bind(aggregate_type)
+    .bind(event_type)
+    .fetch_all(database.pool())
+    .await?;
+    // In short transactions: a long one would hold up sealing.
+    for owners in back.chunks(AT_ONCE) {
+        let mut transaction = database.pool().begin().await?;
+        for owner in owners {
+            forget_all_of(&mut transaction, *owner).await?;
+            claims::release_all_of(&mut transaction, *owner).await?;
+            sign_ins::end_all_of(&mut transaction, *owner).await?;
+        }
+        transaction.commit().await?;
+    }
+    Ok(back.len())
 }

@@ -1,5 +1,6 @@
 //! Writing: the events of a command, or of a batch, with everything that must stand or fall with them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,13 +10,25 @@ use cqrs_es::persist::{
 };
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::canonical::{Unstorable, check_storable};
 use super::command_log::CommandRow;
 use super::extras::Extras;
+use super::lanes::Lanes;
+use super::planned::{self, Planned};
+use super::recorded;
+use super::streams::{self, Stream};
+use crate::Database;
 use crate::error::violated_constraint;
+use crate::failpoints::reach;
+
+/// While so many groups of streams are being read, further ones gather.
+const READING_LANES: usize = 2;
+
+/// While so many groups of events are being written, further ones gather.
+const WRITING_LANES: usize = 3;
 
 /// Why a command's events could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -51,67 +64,70 @@ impl From<sqlx::Error> for AppendError {
     }
 }
 
+/// The ways to the database that all commands of one bus share.
+#[derive(Clone)]
+pub(crate) struct Ways {
+    reading: Lanes<Stream>,
+    writing: Lanes<Planned>,
+    stored: Arc<PostgresEventRepository>,
+    alone: PgPool,
+    commands: PgPool,
+}
+
+impl Ways {
+    pub fn new(database: &Database) -> Self {
+        Self {
+            reading: Lanes::new(database, READING_LANES),
+            writing: Lanes::new(database, WRITING_LANES),
+            stored: Arc::new(PostgresEventRepository::new(database.pool().clone())),
+            alone: database.alone().clone(),
+            commands: database.commands().clone(),
+        }
+    }
+}
+
 /// The repository cqrs-es works with, made for one command or one batch.
 ///
-/// It reads through postgres-es. What cqrs-es persists is only staged; [`Append::write`] then writes it in
-/// one transaction, because postgres-es would open and commit one of its own for each aggregate.
+/// It reads together with whatever other commands read at the same moment. What cqrs-es persists is only staged;
+/// [`Append::write`] then writes it in one transaction, because postgres-es would open and commit one of its own for
+/// each aggregate.
 #[derive(Clone)]
 pub struct Append(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
-    stored: PostgresEventRepository,
-    read_ahead: HashMap<String, Vec<SerializedEvent>>,
+    ways: Ways,
+    read_ahead: HashMap<Stream, Vec<SerializedEvent>>,
     staged: Mutex<Vec<SerializedEvent>>,
 }
 
 impl Append {
     /// For one command.
-    pub fn new(pool: &PgPool) -> Self {
-        Self::after_reading(pool, HashMap::new())
+    pub(crate) fn new(ways: &Ways) -> Self {
+        Self::after_reading(ways, HashMap::new())
     }
 
     /// For a batch: reads all streams of `ids` at once instead of one by one.
-    pub(crate) async fn for_batch<A: Aggregate>(pool: &PgPool, ids: &[String]) -> Result<Self, sqlx::Error> {
-        let rows: Vec<(String, i64, String, String, Value, Value)> = sqlx::query_as(
-            "select aggregate_id, sequence, event_type, event_version, payload, metadata from events
-              where aggregate_type = $1 and aggregate_id = any($2) order by aggregate_id, sequence",
-        )
-        .bind(A::TYPE)
-        .bind(ids)
-        .fetch_all(pool)
-        .await?;
-        let mut streams: HashMap<_, _> = ids.iter().map(|id| (id.clone(), vec![])).collect();
-        for (id, sequence, event_type, event_version, payload, metadata) in rows {
-            streams.entry(id.clone()).or_default().push(SerializedEvent {
-                aggregate_id: id,
-                sequence: sequence as usize,
-                aggregate_type: A::TYPE.to_owned(),
-                event_type,
-                event_version,
-                payload,
-                metadata,
-            });
+    pub(crate) async fn for_batch<A: Aggregate>(ways: &Ways, ids: &[String]) -> Result<Self, sqlx::Error> {
+        let streams: Vec<_> = ids.iter().map(|id| stream::<A>(id)).collect();
+        let mut connection = ways.commands.acquire().await?;
+        let mut read = streams::read(&mut connection, streams.iter()).await?;
+        for stream in streams {
+            read.entry(stream).or_default();
         }
-        Ok(Self::after_reading(pool, streams))
+        Ok(Self::after_reading(ways, read))
     }
 
-    fn after_reading(pool: &PgPool, read_ahead: HashMap<String, Vec<SerializedEvent>>) -> Self {
-        Self(Arc::new(Inner {
-            pool: pool.clone(),
-            stored: PostgresEventRepository::new(pool.clone()),
-            read_ahead,
-            staged: Mutex::default(),
-        }))
+    fn after_reading(ways: &Ways, read_ahead: HashMap<Stream, Vec<SerializedEvent>>) -> Self {
+        Self(Arc::new(Inner { ways: ways.clone(), read_ahead, staged: Mutex::default() }))
     }
 
-    /// Writes everything staged since the last call, the commands it came from, and `extras`, in one
-    /// transaction.
+    /// Writes everything staged since the last call, the commands it came from, and `extras`: all or nothing.
     ///
-    /// `event_id` names each event.
+    /// Without extras it is written together with what other commands write at the same moment. `event_id` names each
+    /// event.
     pub(crate) async fn write(
         &self,
-        commands: &[CommandRow],
+        commands: Vec<CommandRow>,
         extras: &Extras,
         event_id: impl Fn() -> Uuid,
     ) -> Result<(), AppendError> {
@@ -120,74 +136,50 @@ impl Append {
             check_storable(&event.payload)?;
             check_storable(&event.metadata)?;
         }
-        let ids = events.iter().map(|_| event_id()).collect();
+        let events = events.into_iter().map(|event| (event, event_id())).collect();
+        let planned = Planned { events, commands };
+        reach("append.before_insert").await?;
         if extras.is_empty() {
-            // One statement is one transaction: it spares the round trips of BEGIN and COMMIT.
-            let mut connection = self.0.pool.acquire().await?;
-            return insert(&mut connection, events, ids, commands).await;
+            self.0.ways.writing.done(planned).await?;
+            return Ok(reach("append.after_commit").await?);
         }
-        let mut transaction = self.0.pool.begin().await?;
-        insert(&mut transaction, events, ids, commands).await?;
+        let mut transaction = self.0.ways.alone.begin().await?;
+        planned::insert(&mut transaction, &[&planned]).await?;
         extras.apply(&mut transaction).await?;
-        Ok(transaction.commit().await?)
+        reach("append.after_insert").await?;
+        transaction.commit().await?;
+        Ok(reach("append.after_commit").await?)
     }
 }
 
-/// Inserts events and commands in one statement, the events first.
-async fn insert(
-    connection: &mut PgConnection,
-    events: Vec<SerializedEvent>,
-    ids: Vec<Uuid>,
-    commands: &[CommandRow],
-) -> Result<(), AppendError> {
-    let column = |pick: fn(&SerializedEvent) -> &str| -> Vec<String> {
-        events.iter().map(|event| pick(event).to_owned()).collect()
-    };
-    let types = column(|event| &event.aggregate_type);
-    let aggregates = column(|event| &event.aggregate_id);
-    let kinds = column(|event| &event.event_type);
-    let versions = column(|event| &event.event_version);
-    let sequences: Vec<i64> = events.iter().map(|event| event.sequence as i64).collect();
-    let (payloads, metadata): (Vec<Value>, Vec<Value>) =
-        events.into_iter().map(|event| (event.payload, event.metadata)).unzip();
-    sqlx::query(
-        "with logged as (
-             insert into command_log (command_id, account, request_hash, aggregate_type, aggregate_id, first_sequence, events)
-             select * from unnest($9::uuid[], $10::uuid[], $11::bytea[], $12::text[], $13::text[], $14::bigint[], $15::int[])
-         )
-         insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, event_id)
-         select t.aggregate_type, t.aggregate_id, t.sequence, t.event_type, t.event_version, t.payload, t.metadata, t.event_id
-           from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::uuid[])
-                with ordinality
-                as t (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, event_id, n)
-          order by t.n",
-    )
-    .bind(types)
-    .bind(aggregates)
-    .bind(sequences)
-    .bind(kinds)
-    .bind(versions)
-    .bind(payloads)
-    .bind(metadata)
-    .bind(ids)
-    .bind(commands.iter().map(|row| row.command_id).collect::<Vec<_>>())
-    .bind(commands.iter().map(|row| row.account).collect::<Vec<_>>())
-    .bind(commands.iter().map(|row| row.request_hash.map(Vec::from)).collect::<Vec<_>>())
-    .bind(commands.iter().map(|row| row.aggregate_type.clone()).collect::<Vec<_>>())
-    .bind(commands.iter().map(|row| row.aggregate_id.clone()).collect::<Vec<_>>())
-    .bind(commands.iter().map(|row| row.first_sequence).collect::<Vec<_>>())
-    .bind(commands.iter().map(|row| row.events).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
+fn stream<A: Aggregate>(id: &str) -> Stream {
+    Stream { aggregate_type: A::TYPE, aggregate_id: id.to_owned() }
+}
+
+/// Events of any version there has been, in the shape of today; refused when one of them is not known here.
+fn current(mut events: Vec<SerializedEvent>) -> Result<Vec<SerializedEvent>, PersistenceError> {
+    for event in &mut events {
+        let (kind, version) = (&event.event_type, &event.event_version);
+        let payload = recorded::current(&event.aggregate_type, kind, version, &event.payload)
+            .map_err(|unreadable| PersistenceError::UnknownError(Box::new(unreadable)))?;
+        if let Cow::Owned(payload) = payload {
+            event.payload = payload;
+        }
+    }
+    Ok(events)
+}
+
+fn unread(error: sqlx::Error) -> PersistenceError {
+    PersistenceError::UnknownError(error.into())
 }
 
 impl PersistedEventRepository for Append {
     async fn get_events<A: Aggregate>(&self, id: &str) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        match self.0.read_ahead.get(id) {
-            Some(events) => Ok(events.clone()),
-            None => self.0.stored.get_events::<A>(id).await,
-        }
+        let stream = stream::<A>(id);
+        current(match self.0.read_ahead.get(&stream) {
+            Some(events) => events.clone(),
+            None => self.0.ways.reading.done(stream).await.map_err(unread)?,
+        })
     }
 
     async fn get_last_events<A: Aggregate>(
@@ -195,7 +187,7 @@ impl PersistedEventRepository for Append {
         id: &str,
         last_sequence: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        self.0.stored.get_last_events::<A>(id, last_sequence).await
+        current(self.0.ways.stored.get_last_events::<A>(id, last_sequence).await?)
     }
 
     /// There are no snapshots: with them cqrs-es applies events twice.
@@ -216,10 +208,10 @@ impl PersistedEventRepository for Append {
     }
 
     async fn stream_events<A: Aggregate>(&self, id: &str) -> Result<ReplayStream, PersistenceError> {
-        self.0.stored.stream_events::<A>(id).await
+        self.0.ways.stored.stream_events::<A>(id).await
     }
 
     async fn stream_all_events<A: Aggregate>(&self) -> Result<ReplayStream, PersistenceError> {
-        self.0.stored.stream_all_events::<A>().await
+        self.0.ways.stored.stream_all_events::<A>().await
     }
 }

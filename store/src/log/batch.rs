@@ -8,7 +8,7 @@ use super::append::{Append, AppendError};
 use super::bus::{CommandBus, CommandError, Commanded, Committed, repeat};
 use super::command_log;
 use super::extras::Extras;
-use super::issued::Issued;
+use super::issued::{Cause, Issued};
 use crate::StoreError;
 
 /// So many commands are written in one transaction: enough to make the round trips vanish, few enough to stay
@@ -38,17 +38,32 @@ impl CommandBus {
         commands: Vec<(String, A::Command)>,
         issued: &Issued,
     ) -> Result<Vec<Outcome<A>>, StoreError> {
+        let commands = commands.into_iter().map(|(id, command)| (id, command, None)).collect();
+        self.execute_reactions::<A>(commands, issued).await
+    }
+
+    /// Like [`CommandBus::execute_batch`], where each command may answer a fact of its own and then belongs to the
+    /// story of that fact.
+    ///
+    /// # Errors
+    /// As [`CommandBus::execute_batch`].
+    pub async fn execute_reactions<A: Commanded>(
+        &self,
+        commands: Vec<(String, A::Command, Option<Cause>)>,
+        issued: &Issued,
+    ) -> Result<Vec<Outcome<A>>, StoreError> {
         let mut outcomes = Vec::with_capacity(commands.len());
         let mut seen: HashMap<String, u32> = HashMap::new();
         let mut part: Vec<Item<A::Command>> = vec![];
-        for (id, command) in commands {
+        for (id, command, cause) in commands {
             let again = seen.entry(id.clone()).and_modify(|times| *times += 1).or_default();
             let place = if *again == 0 { id.clone() } else { format!("{id}#{again}") };
             // A second command on the same aggregate must see the events of the first.
             if part.len() == AT_ONCE || part.iter().any(|item| *again > 0 && item.id == id) {
                 outcomes.extend(self.execute_part::<A>(std::mem::take(&mut part)).await?);
             }
-            part.push(Item { issued: issued.for_item(A::TYPE, &place), id, command });
+            let issued = issued.for_item(A::TYPE, &place).caused_by_any(cause);
+            part.push(Item { id, command, issued });
         }
         outcomes.extend(self.execute_part::<A>(part).await?);
         Ok(outcomes)
@@ -87,7 +102,7 @@ impl CommandBus {
         let command_ids: Vec<_> = items.iter().map(|item| item.issued.command_id).collect();
         let known = command_log::find(pool, &command_ids).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-        let append = Append::for_batch::<A>(pool, &ids).await?;
+        let append = Append::for_batch::<A>(self.ways(), &ids).await?;
         let mut outcomes: Vec<Outcome<A>> = Vec::with_capacity(items.len());
         let mut rows = vec![];
         for Item { id, command, issued } in items {
@@ -105,7 +120,7 @@ impl CommandBus {
             });
         }
         if !rows.is_empty() {
-            self.write(&append, &rows, &Extras::none()).await?;
+            self.write(&append, rows, &Extras::none()).await?;
         }
         Ok(outcomes)
     }

@@ -4,13 +4,14 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_domain::UnreadableEvent;
 use almanac_domain::clock::Clock;
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{Aggregate, AggregateContext, AggregateError, EventStore};
 use tokio::time::Instant;
 
-use super::append::{Append, AppendError};
+use super::append::{Append, AppendError, Ways};
 use super::canonical::Unstorable;
 use super::command_log::{self, CommandRow};
 use super::extras::Extras;
@@ -86,12 +87,14 @@ pub struct CommandBus {
     clock: Arc<dyn Clock>,
     entropy: Entropy,
     turns: Turns,
+    ways: Ways,
 }
 
 impl CommandBus {
     /// A bus writing to `database`, with `clock` giving the time that stands in every event.
     pub fn new(database: Database, clock: Arc<dyn Clock>, entropy: Entropy) -> Self {
-        Self { database, clock, entropy, turns: Turns::default() }
+        let ways = Ways::new(&database);
+        Self { database, clock, entropy, turns: Turns::default(), ways }
     }
 
     /// The service's clock.
@@ -104,6 +107,10 @@ impl CommandBus {
         &self.entropy
     }
 
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
     /// The database the bus writes to.
     pub fn database(&self) -> &Database {
         &self.database
@@ -114,7 +121,7 @@ impl CommandBus {
     /// # Errors
     /// When it cannot be read.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<A, StoreError> {
-        let store = PersistedEventStore::<_, A>::new_event_store(Append::new(self.database.pool()));
+        let store = PersistedEventStore::<_, A>::new_event_store(Append::new(&self.ways));
         Ok(store.load_aggregate(id).await.map_err(broken)?.aggregate)
     }
 
@@ -168,7 +175,7 @@ impl CommandBus {
         issued: &Issued,
         extras: &Extras,
     ) -> Result<Committed, CommandError<A::Error>> {
-        let append = Append::new(self.database.pool());
+        let append = Append::new(&self.ways);
         let row = match self.stage::<A>(&append, id, command, issued).await? {
             Ok(row) => row,
             // The command may be refused only because it has had its effect already.
@@ -176,8 +183,9 @@ impl CommandBus {
                 return self.first_outcome(issued).await?.unwrap_or(Err(CommandError::Refused(refusal)));
             }
         };
-        match self.write(&append, std::slice::from_ref(&row), extras).await {
-            Ok(()) => Ok(row.committed(false)),
+        let committed = row.committed(false);
+        match self.write(&append, vec![row], extras).await {
+            Ok(()) => Ok(committed),
             Err(AppendError::Conflict) => Err(CommandError::Conflict),
             // Conflict, when the other one has been rolled back since.
             Err(AppendError::CommandKnown) => {
@@ -213,7 +221,7 @@ impl CommandBus {
     pub(super) async fn write(
         &self,
         append: &Append,
-        rows: &[CommandRow],
+        rows: Vec<CommandRow>,
         extras: &Extras,
     ) -> Result<(), AppendError> {
         let now = self.clock.now();
@@ -247,7 +255,10 @@ fn broken<E: Error>(error: AggregateError<E>) -> StoreError {
         | AggregateError::DeserializationError(source)
         | AggregateError::UnexpectedError(source) => match source.downcast::<sqlx::Error>() {
             Ok(database) => StoreError::Database(*database),
-            Err(other) => StoreError::Broken(format!("a stream could not be read: {other}")),
+            Err(other) => match other.downcast::<UnreadableEvent>() {
+                Ok(unreadable) => StoreError::UnreadableStream(*unreadable),
+                Err(other) => StoreError::Broken(format!("a stream could not be read: {other}")),
+            },
         },
         AggregateError::UserError(_) | AggregateError::AggregateConflict => {
             StoreError::Broken(format!("reading a stream was refused: {error}"))

@@ -28,6 +28,11 @@ impl Extras {
         Self::default()
     }
 
+    /// What goes when `account` is erased: its claims, everything of it in the vault, its sign-ins.
+    pub fn erasing(account: Uuid) -> Self {
+        Self::none().release_claims_of(account).forget_vault_of(account).end_sign_ins_of(account)
+    }
+
     /// Takes (kind, value) for `owner`; the command fails when somebody else owns it.
     #[must_use]
     pub fn take_claim(self, kind: &str, value: &str, owner: Uuid) -> Self {

@@ -11,6 +11,21 @@ use super::canonical::canonical;
 use super::recorded::{EventKey, Recorded};
 use super::tree::Hash;
 
+/// A fact that a command answers: which event it is, and the story it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The event.
+    pub key: EventKey,
+    /// What it shares with all consequences of one beginning.
+    pub correlation_id: Option<Uuid>,
+}
+
+impl From<&Recorded> for Cause {
+    fn from(event: &Recorded) -> Self {
+        Self { key: event.key.clone(), correlation_id: event.correlation_id() }
+    }
+}
+
 /// The circumstances of a command. They travel in the metadata of every event it makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
@@ -40,11 +55,17 @@ impl Issued {
 
     /// Names the event the command answers, and takes over its story.
     #[must_use]
-    pub fn caused_by(self, event: &Recorded) -> Self {
-        Self {
-            correlation_id: event.correlation_id().unwrap_or(self.correlation_id),
-            causation: Some(event.key.clone()),
-            ..self
+    pub fn caused_by(self, cause: impl Into<Cause>) -> Self {
+        let Cause { key, correlation_id } = cause.into();
+        Self { correlation_id: correlation_id.unwrap_or(self.correlation_id), causation: Some(key), ..self }
+    }
+
+    /// The same where the cause may not be known.
+    #[must_use]
+    pub fn caused_by_any(self, cause: Option<Cause>) -> Self {
+        match cause {
+            Some(cause) => self.caused_by(cause),
+            None => self,
         }
     }
 

@@ -1,8 +1,9 @@
 //! The tables of one version of a projection, and the views through which readers see the active one.
 
-use sqlx::{Executor, PgConnection};
+use sqlx::{Executor, PgConnection, PgPool};
 
 use crate::StoreError;
+use crate::error::is_passing;
 
 /// Lower-case letters, digits and underscores, beginning with a letter: names become parts of SQL
 /// identifiers.
@@ -13,9 +14,20 @@ pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     if fits { Ok(()) } else { Err(StoreError::Broken(format!("`{name}` cannot name a subscription"))) }
 }
 
-/// The schema of one version.
-pub(crate) fn name_of(subscription: &str, version: i32) -> String {
-    format!("p_{subscription}_v{version}")
+/// A name for a schema that nothing else has: that of the version, or, beside that one, a numbered one.
+async fn unused_name(
+    connection: &mut PgConnection,
+    subscription: &str,
+    version: i32,
+) -> Result<String, sqlx::Error> {
+    let first = format!("p_{subscription}_v{version}");
+    let numbered: Option<i64> = sqlx::query_scalar(
+        "select nextval('public.projection_builds_number') where to_regnamespace($1) is not null",
+    )
+    .bind(&first)
+    .fetch_optional(connection)
+    .await?;
+    Ok(numbered.map_or_else(|| first.clone(), |number| format!("{first}_{number}")))
 }
 
 /// Keeps others from installing, switching or rebuilding the same subscription until the transaction ends.
@@ -27,37 +39,89 @@ pub(crate) async fn lock(connection: &mut PgConnection, subscription: &str) -> R
     Ok(())
 }
 
-/// Makes the schema anew and its tables in it.
+/// Makes a schema with the tables of `sql` in it, beside whatever there is of this version; returns its name.
 pub(crate) async fn create(
     connection: &mut PgConnection,
-    schema: &str,
+    subscription: &str,
+    version: i32,
     sql: &str,
-) -> Result<(), sqlx::Error> {
-    connection
-        .execute(format!("drop schema if exists {schema} cascade; create schema {schema}").as_str())
-        .await?;
-    enter(connection, Some(schema), false).await?;
+) -> Result<String, sqlx::Error> {
+    let schema = unused_name(&mut *connection, subscription, version).await?;
+    connection.execute(format!("create schema {schema}").as_str()).await?;
+    enter(connection, Some(&schema), false).await?;
     connection.execute(sql).await?;
-    leave(connection).await
+    enter(connection, None, false).await?;
+    Ok(schema)
+}
+
+/// Drops the schemas that no version of `subscription` stands in any more.
+///
+/// It waits for nobody: what somebody still reads is dropped the next time.
+pub(crate) async fn sweep(pool: &PgPool, subscription: &str) -> Result<(), StoreError> {
+    let left: Vec<String> = sqlx::query_scalar(
+        "select n.nspname::text from pg_namespace n
+          where n.nspname ~ ('^p_' || $1 || '_v[0-9]+(_fresh|_[0-9]+)?$')
+            and not exists (select 1 from subscriptions s where s.schema_name = n.nspname) order by 1",
+    )
+    .bind(subscription)
+    .fetch_all(pool)
+    .await?;
+    for schema in left {
+        match drop_unused(pool, subscription, &schema).await {
+            Ok(()) => {}
+            Err(error) if is_passing(&error) => tracing::debug!(schema, "former tables are still read"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Drops a schema unless somebody stands in it by now: between a look and a drop another node can have dropped it, and
+/// made it anew for a rebuild.
+async fn drop_unused(pool: &PgPool, subscription: &str, schema: &str) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    transaction.execute("set local lock_timeout = '100ms'").await?;
+    lock(&mut transaction, subscription).await?;
+    let used: bool =
+        sqlx::query_scalar("select exists (select 1 from public.subscriptions where schema_name = $1)")
+            .bind(schema)
+            .fetch_one(&mut *transaction)
+            .await?;
+    if used {
+        return transaction.rollback().await;
+    }
+    transaction.execute(format!("drop schema if exists {schema} cascade").as_str()).await?;
+    transaction.commit().await
+}
+
+/// Lets the planner know what was written in bulk.
+pub(crate) async fn analyze(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
+    for table in tables(connection, schema).await? {
+        connection.execute(format!("analyze {schema}.\"{table}\"").as_str()).await?;
+    }
+    Ok(())
 }
 
 /// Lets unqualified names mean the tables of `schema` until the transaction ends; without one, what readers
 /// see. `quiet` makes the outboxes swallow what is written.
+///
+/// A quiet transaction does not wait for the disk: rows and checkpoint are lost together or not at all, and
+/// nobody sees them before a switch, which does wait.
 pub(crate) async fn enter(
     connection: &mut PgConnection,
     schema: Option<&str>,
     quiet: bool,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("select set_config('search_path', $1, true), set_config('almanac.quiet', $2, true)")
-        .bind(format!("{}, public", schema.unwrap_or("read")))
-        .bind(if quiet { "on" } else { "off" })
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "select set_config('search_path', $1, true), set_config('almanac.quiet', $2, true),
+                set_config('synchronous_commit',
+                           case $2 when 'on' then 'off' else current_setting('synchronous_commit') end, true)",
+    )
+    .bind(format!("{}, public", schema.unwrap_or("read")))
+    .bind(if quiet { "on" } else { "off" })
+    .execute(connection)
+    .await?;
     Ok(())
-}
-
-async fn leave(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    enter(connection, None, false).await
 }
 
 /// The tables of a schema.
@@ -154,18 +218,23 @@ pub(crate) async fn retire(
 }
 
 /// Names the tables whose rows differ between two schemas, whatever the order of the rows.
+///
+/// Each is read on a connection of its own, both at once.
 pub(crate) async fn differences(
-    connection: &mut PgConnection,
-    one: &str,
-    other: &str,
+    (here, one): (&mut PgConnection, &str),
+    (mut there, other): (Option<&mut PgConnection>, &str),
 ) -> Result<Vec<String>, sqlx::Error> {
-    let mut names = tables(connection, one).await?;
-    names.extend(tables(connection, other).await?);
+    let mut names = tables(here, one).await?;
+    names.extend(tables(here, other).await?);
     names.sort();
     names.dedup();
     let mut different = vec![];
     for name in names {
-        if fingerprint(connection, one, &name).await? != fingerprint(connection, other, &name).await? {
+        let (one, other) = match there.as_deref_mut() {
+            Some(there) => tokio::try_join!(fingerprint(here, one, &name), fingerprint(there, other, &name))?,
+            None => (fingerprint(here, one, &name).await?, fingerprint(here, other, &name).await?),
+        };
+        if one != other {
             different.push(name);
         }
     }
@@ -193,7 +262,39 @@ async fn fingerprint(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::testing::TestDatabase;
+
+    /// What [`sweep`] has read may be old when it drops.
+    #[tokio::test]
+    async fn a_schema_that_another_node_has_just_made_anew_is_not_dropped() {
+        let database = TestDatabase::new().await;
+        let mut connection = database.pool().acquire().await.unwrap();
+        connection.execute("create schema p_totals_v1; create table p_totals_v1.totals ()").await.unwrap();
+        connection
+            .execute(
+                "insert into subscriptions (name, version, state, schema_name)
+                 values ('totals:rebuild', 1, 'warming', 'p_totals_v1')",
+            )
+            .await
+            .unwrap();
+        drop_unused(database.pool(), "totals", "p_totals_v1").await.unwrap();
+        assert_eq!(tables(&mut connection, "p_totals_v1").await.unwrap(), ["totals"]);
+
+        // Whoever makes it anew at this moment has the lock, and cannot be seen yet.
+        connection.execute("delete from subscriptions").await.unwrap();
+        let mut maker = database.pool().begin().await.unwrap();
+        lock(&mut maker, "totals").await.unwrap();
+        let waited = drop_unused(database.pool(), "totals", "p_totals_v1").await.unwrap_err();
+        assert!(is_passing(&waited), "{waited}");
+        sweep(database.pool(), "totals").await.unwrap();
+        assert_eq!(tables(&mut connection, "p_totals_v1").await.unwrap(), ["totals"]);
+        maker.rollback().await.unwrap();
+        sweep(database.pool(), "totals").await.unwrap();
+        assert_eq!(tables(&mut connection, "p_totals_v1").await.unwrap(), [""; 0]);
+    }
 
     #[test]
     fn a_name_that_could_break_out_of_an_identifier_is_refused() {

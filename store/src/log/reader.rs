@@ -3,13 +3,15 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use super::recorded::{EventKey, Recorded};
+use super::copied;
+use super::recorded::{COLUMNS, EventKey, Recorded};
 use crate::{Database, StoreError};
 
 /// Joined by position, which is twice as fast as by the three-part key.
-const SEALED: &str = "select l.ordinal, l.as_of, l.event_hash, e.aggregate_type, e.aggregate_id, e.sequence, \
-                             e.event_type, e.event_version, e.payload, e.metadata, e.recorded_at, e.event_id \
-                        from event_log l join events e on e.position = l.position";
+const SEALED: &str = "from event_log l join events e on e.position = l.position";
+
+/// From so many events on it pays to ask for them by a statement of its own, which is planned each time.
+const MANY: i64 = 200;
 
 /// Reads the sealed log. Clones share the pool.
 #[derive(Debug, Clone)]
@@ -23,15 +25,36 @@ impl LogReader {
         Self { pool: database.pool().clone() }
     }
 
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Up to `limit` events that follow `ordinal`, in order.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
+        if limit >= MANY {
+            return self.many_after(ordinal, limit).await;
+        }
         self.select("where l.ordinal > $1 and l.ordinal <= $1 + $2 order by l.ordinal", |query| {
             query.bind(ordinal).bind(limit)
         })
         .await
+    }
+
+    async fn many_after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
+        let last = ordinal.saturating_add(limit);
+        let select = format!(
+            "select {COLUMNS} {SEALED} where l.ordinal > {ordinal} and l.ordinal <= {last} order by l.ordinal"
+        );
+        let copied = copied::rows(&self.pool, &select).await?;
+        let mut fields = copied.fields()?;
+        let mut events = vec![];
+        while fields.next_row()? {
+            events.push(Recorded::from_fields(&mut fields)?);
+        }
+        Ok(events)
     }
 
     /// The event with this ordinal.
@@ -109,7 +132,7 @@ impl LogReader {
         condition: &str,
         bind: impl FnOnce(PgQuery<'_>) -> PgQuery<'_>,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let select = format!("{SEALED} {condition}");
+        let select = format!("select {COLUMNS} {SEALED} {condition}");
         let rows = bind(sqlx::query(&select)).fetch_all(&self.pool).await?;
         Ok(rows.iter().map(Recorded::from_row).collect::<Result<_, _>>()?)
     }

@@ -1,8 +1,10 @@
 //! A sealed event as everyone reads it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use almanac_domain::{Event, UnreadableEvent};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,6 +13,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::copied::Fields;
+use super::document::Document;
 use super::event_hash::Hashed;
 use super::tree::Hash;
 
@@ -81,9 +85,9 @@ pub struct Recorded {
     /// The version of the event's shape.
     pub event_version: String,
     /// The event as it was stored.
-    pub payload: Value,
+    pub payload: Document,
     /// Who, when, why: all values are strings.
-    pub metadata: Value,
+    pub metadata: Document,
     /// The database's time of writing; evidence only.
     pub recorded_at: DateTime<Utc>,
     /// A unique id of the event.
@@ -92,13 +96,34 @@ pub struct Recorded {
     pub event_hash: Hash,
 }
 
+/// What a sealed event is read from, as `l` and `e`, in the order of [`Recorded::from_fields`].
+pub(crate) const COLUMNS: &str = "l.ordinal, l.as_of, l.event_hash, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, \
+     e.payload, e.metadata, e.recorded_at, e.event_id";
+
 impl Recorded {
-    /// The event as the domain knows it.
+    /// The event as the domain knows it today, whatever version it was stored in.
     ///
     /// # Errors
-    /// When the stored shape is not (or no longer) the one of `E`.
-    pub fn decode<E: DeserializeOwned>(&self) -> Result<E, serde_json::Error> {
-        E::deserialize(&self.payload)
+    /// When this version of the program does not know it, or it has another shape than its version promises.
+    pub fn event(&self) -> Result<Event, UnreadableEvent> {
+        let aggregate = &self.key.aggregate_type;
+        match self.payload.text() {
+            Some(text) if Event::is_present(aggregate, &self.event_type, &self.event_version)? => {
+                Event::parse(aggregate, text)
+            }
+            Some(_) | None => Event::read(aggregate, &self.event_type, &self.event_version, &self.payload),
+        }
+    }
+
+    /// The event as `E`, for an aggregate whose events are known by their type alone.
+    ///
+    /// # Errors
+    /// As [`Recorded::event`].
+    pub fn decode<E: DeserializeOwned>(&self) -> Result<E, UnreadableEvent> {
+        let aggregate = &self.key.aggregate_type;
+        let payload = current(aggregate, &self.event_type, &self.event_version, &self.payload)?;
+        E::deserialize(payload.as_ref())
+            .map_err(|source| UnreadableEvent::Shape { aggregate: aggregate.clone(), source })
     }
 
     /// The service's time at which the event was decided.
@@ -136,6 +161,26 @@ impl Recorded {
         self.metadata.get(name)?.as_str()?.parse().ok()
     }
 
+    /// From a copy of [`COLUMNS`].
+    pub(crate) fn from_fields(fields: &mut Fields<'_>) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            ordinal: fields.bigint()?,
+            as_of: fields.moment()?,
+            event_hash: fields.array()?,
+            key: EventKey {
+                aggregate_type: fields.text()?,
+                aggregate_id: fields.text()?,
+                sequence: fields.bigint()?,
+            },
+            event_type: fields.text()?,
+            event_version: fields.text()?,
+            payload: fields.document()?,
+            metadata: fields.document()?,
+            recorded_at: fields.moment()?,
+            event_id: fields.uuid()?,
+        })
+    }
+
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let event_hash: Vec<u8> = row.try_get("event_hash")?;
         Ok(Self {
@@ -163,10 +208,31 @@ pub(crate) fn key_from_row(row: &PgRow) -> Result<EventKey, sqlx::Error> {
     })
 }
 
+/// A stored payload in the shape of today. An aggregate the domain does not have, such as a test's, has had one shape
+/// only.
+pub(crate) fn current<'a>(
+    aggregate_type: &str,
+    event_type: &str,
+    event_version: &str,
+    payload: &'a Value,
+) -> Result<Cow<'a, Value>, UnreadableEvent> {
+    match Event::current(aggregate_type, event_type, event_version, payload) {
+        Err(UnreadableEvent::UnknownAggregate(_)) => Ok(Cow::Borrowed(payload)),
+        current => current,
+    }
+}
+
 /// The service's time in an event's metadata.
-pub(crate) fn service_time(metadata: &Value) -> Option<DateTime<Utc>> {
-    let at = metadata.get("at")?.as_str()?;
-    DateTime::parse_from_rfc3339(at).ok().map(|at| at.with_timezone(&Utc))
+pub(crate) fn service_time(metadata: &Document) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        at: String,
+    }
+    let at = match metadata.text() {
+        Some(text) => Cow::Owned(serde_json::from_str::<Metadata>(text).ok()?.at),
+        None => Cow::Borrowed(metadata.get("at")?.as_str()?),
+    };
+    DateTime::parse_from_rfc3339(&at).ok().map(|at| at.with_timezone(&Utc))
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
 use super::event_hash::Hashed;
+use super::inspection::FOREIGN;
 use super::recorded::service_time;
 use super::tree::{Frontier, Hash};
 use super::window::{self, Candidate, Place, Reach};
+use crate::failpoints::reach;
 use crate::{Database, StoreError};
 
 /// So many events are sealed in one transaction, which keeps it well below 50 ms.
@@ -39,7 +41,7 @@ pub struct Sealed {
 /// The right to give out ordinals, until another sequencer takes it.
 #[derive(Debug)]
 pub struct Sequencer {
-    database: Database,
+    pub(super) database: Database,
     pub(super) generation: i64,
 }
 
@@ -57,13 +59,15 @@ impl Sequencer {
     /// # Errors
     /// When the database fails.
     pub async fn seize(database: &Database) -> Result<Self, StoreError> {
-        let (generation, restored): (i64, bool) = sqlx::query_as(
-            "update sequencer set generation = generation + 1 returning generation,
-                    coalesce(cluster_identifier <> (select system_identifier::text from pg_control_system()), false)
-                    or xid_floor > pg_snapshot_xmax(pg_current_snapshot())",
-        )
-        .fetch_one(database.pool())
-        .await?;
+        let mut transaction = database.pool().begin().await?;
+        let raise = "update sequencer set generation = generation + 1 returning generation";
+        let generation = sqlx::query_scalar(raise).fetch_one(&mut *transaction).await?;
+        // In a statement of its own, whose snapshot is newer than whatever the update had to wait for: the floor that
+        // a former leader has just written would seem to lie ahead of the counter.
+        let restored: bool = sqlx::query_scalar(&format!("select {FOREIGN} from sequencer s"))
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
         let mut sequencer = Self { database: database.clone(), generation };
         if restored {
             tracing::warn!("the log was restored into another cluster: sealing the rest by position");
@@ -95,6 +99,7 @@ impl Sequencer {
             let mut head = self.lock_head(&mut transaction).await?;
             let window = window::read(&mut transaction, Reach::Ended { floor: head.floor }, limit).await?;
             let (ready, early) = window::arrange(&mut transaction, window.candidates).await?;
+            reach("seal.after_read").await?;
             if ready.is_empty() && window.full {
                 // Everything read waits for a predecessor that lies further on.
                 limit *= 2;
@@ -107,7 +112,9 @@ impl Sequencer {
             let events = ready.len();
             if events > 0 {
                 self.write(&mut transaction, &mut head, ready).await?;
+                reach("seal.before_commit").await?;
                 transaction.commit().await?;
+                reach("seal.after_commit").await?;
                 self.database.ring_sealed(head.ordinal);
             }
             let sealed = Sealed {
@@ -145,33 +152,30 @@ impl Sequencer {
         let mut transaction = self.database.pool().begin().await?;
         let mut head = self.lock_head(&mut transaction).await?;
         sqlx::query("lock table events in share row exclusive mode").execute(&mut *transaction).await?;
+        // Each event is read once. One that stands before its predecessor is carried along until that has come.
+        let (mut after, mut early) = (0, Vec::new());
         loop {
-            let window = window::read(&mut transaction, Reach::Everything, AT_ONCE).await?;
+            let window = window::read(&mut transaction, Reach::Everything { after }, AT_ONCE).await?;
             let xid = sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
                 .fetch_one(&mut *transaction)
                 .await?;
             head.floor = Place { xid, position: 0 };
-            let (full, (ready, early)) =
-                (window.full, window::arrange(&mut transaction, window.candidates).await?);
-            let progress = !ready.is_empty();
+            after = window.candidates.last().map_or(after, |last| last.position);
+            early.extend(window.candidates);
+            let ready;
+            (ready, early) = window::arrange(&mut transaction, early).await?;
             self.write(&mut transaction, &mut head, ready).await?;
-            if !full || !progress {
-                if !early.is_empty() {
-                    return Err(StoreError::Broken(format!(
-                        "the restored log lacks the event before {}",
-                        early
-                            .iter()
-                            .map(|candidate| &candidate.key)
-                            .min()
-                            .map(ToString::to_string)
-                            .unwrap_or_default()
-                    )));
-                }
-                transaction.commit().await?;
-                self.database.ring_sealed(head.ordinal);
-                return Ok(());
+            if !window.full {
+                break;
             }
         }
+        if let Some(first) = early.iter().map(|candidate| &candidate.key).min() {
+            return Err(StoreError::Broken(format!("the restored log lacks the event before {first}")));
+        }
+        forget_foreign_ids(&mut transaction).await?;
+        transaction.commit().await?;
+        self.database.ring_sealed(head.ordinal);
+        Ok(())
     }
 
     /// Whether anything is unsealed, and the head, without writing anything.
@@ -263,6 +267,7 @@ impl Sequencer {
         .bind(as_ofs)
         .execute(&mut *connection)
         .await?;
+        reach("seal.after_insert").await?;
         let moved = sqlx::query(
             "update sequencer set last_ordinal = $1, last_as_of = $2, frontier = $3, xid_floor = $4::text::xid8, position_floor = $7
               where generation = $5 and last_ordinal = $6",
@@ -282,4 +287,20 @@ impl Sequencer {
             Err(StoreError::Broken("the head of the log moved under its lock".to_owned()))
         }
     }
+}
+
+/// Takes the old cluster's transaction ids off the events, which all have ordinals by now.
+///
+/// An id beyond this cluster's counter would stand in every window until the counter has passed it, for millions of
+/// transactions. It is no part of what an event says or of its digest; the trigger that refuses changes is off for this
+/// one statement, in this transaction only.
+async fn forget_foreign_ids(connection: &mut PgConnection) -> Result<(), StoreError> {
+    for statement in [
+        "alter table events disable trigger events_append_only",
+        "update events set xid = '0' where xid >= pg_snapshot_xmin(pg_current_snapshot())",
+        "alter table events enable always trigger events_append_only",
+    ] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
 }

@@ -13,10 +13,24 @@ pub struct Stall {
     pub since: DateTime<Utc>,
     /// How long it has waited.
     pub waiting_ms: i64,
-    /// The process of the oldest open write transaction of the cluster, if there is one.
+    /// The server process whose write transaction is older than the event that waits; none where nobody holds it up.
     pub blocking_pid: Option<i32>,
-    /// The database that process works in.
+    /// The database of the transaction that holds it up, which may be any of the cluster. Without a process it is a
+    /// prepared transaction.
     pub blocking_database: Option<String>,
+}
+
+impl Stall {
+    /// What waits and why, in a sentence for people. Anybody may read it, so it names a process and no database.
+    pub fn sentence(&self) -> String {
+        let seconds = self.waiting_ms / 1_000;
+        let why = match (self.blocking_pid, &self.blocking_database) {
+            (Some(pid), _) => format!("server process {pid} holds a write transaction open"),
+            (None, Some(_)) => "a prepared transaction was never ended (pg_prepared_xacts)".to_owned(),
+            (None, None) => "no open transaction explains it: the sequencer does not work".to_owned(),
+        };
+        format!("an event waits to be sealed since {seconds} s: {why}")
+    }
 }
 
 impl Sequencer {
@@ -28,14 +42,20 @@ impl Sequencer {
         let row = sqlx::query(
             "select oldest.recorded_at as since,
                     (extract(epoch from clock_timestamp() - oldest.recorded_at) * 1000)::bigint as waiting_ms,
-                    blocker.pid, blocker.datname::text as datname
-               from (select e.recorded_at from events e
+                    blocker.pid, blocker.datname
+               from (select e.recorded_at, e.xid from events e
                       where (e.xid, e.position) >= (select xid_floor, position_floor from sequencer)
                         and not exists (select 1 from event_log l where l.position = e.position)
                       order by e.xid, e.position limit 1) oldest
-               left join lateral (select pid, datname from pg_stat_activity
-                      where backend_xid is not null and pid <> pg_backend_pid()
-                      order by age(backend_xid) desc limit 1) blocker on true",
+               left join lateral (
+                    select pid, datname from (
+                        select pid, datname::text, age(backend_xid) as age from pg_stat_activity
+                         where backend_xid is not null and pid <> pg_backend_pid()
+                        union all
+                        select null, database::text, age(transaction) from pg_prepared_xacts
+                    ) open_one
+                     where open_one.age > age(oldest.xid::xid) order by open_one.age desc limit 1
+               ) blocker on true",
         )
         .fetch_optional(database.pool())
         .await?;

@@ -1,29 +1,33 @@
 //! One step of a subscription: read, apply, move the checkpoint, in one transaction.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
 
+use super::handler::{HandlerError, OnPoison};
 use super::projection_schema as schema;
+use super::read_ahead::Piece;
 use super::recorded::Recorded;
-use super::subscription::{HandlerError, OnPoison, State, Status, Step, Subscription};
+use super::subscription::{State, Status, Step, Subscription};
 use crate::error::is_passing;
 use crate::{Database, StoreError};
-
-/// So many events are read for one step.
-const READ_AHEAD: i64 = 500;
 
 /// A step commits after this time at the latest: an open write transaction holds up sealing for everybody.
 const LONGEST: Duration = Duration::from_millis(35);
 
+/// So many events at most are made into rows at once.
+const LARGEST_PIECE: usize = 1_000;
+
+/// How far an attempt to apply pieces has come.
 enum Applied {
-    /// So many of the events are applied and committed.
-    Events(usize),
+    /// So many are applied and committed.
+    Pieces(usize),
     /// Somebody else moved the checkpoint, or is about to.
     Busy,
-    /// The event at this place cannot be applied; nothing was.
-    Poison { place: usize, error: String },
+    /// The piece at this place cannot be applied; nothing was.
+    Stuck { place: usize, error: HandlerError },
 }
 
 impl Subscription {
@@ -38,49 +42,104 @@ impl Subscription {
             // Never ahead of the version that readers see: whatever that one has told the world stays unsaid
             // here.
             State::Warming => active_position(&self.database, self.name()).await?.unwrap_or(0),
+            State::Stopped | State::Retired => 0,
+        };
+        match self.advance(&status, limit).await? {
+            Step::Idle if status.state == State::Warming && self.row == self.name() => self.take_over().await,
+            step => Ok(step),
+        }
+    }
+
+    /// Applies the next events up to `limit`; idle when there are none.
+    pub(super) async fn advance(&self, status: &Status, limit: i64) -> Result<Step, StoreError> {
+        match status.state {
+            State::Running | State::Warming => {}
             State::Stopped => {
-                let (ordinal, error) = (status.failed_ordinal.unwrap_or(0), status.error.unwrap_or_default());
+                let (ordinal, error) =
+                    (status.failed_ordinal.unwrap_or(0), status.error.clone().unwrap_or_default());
                 return Ok(Step::Stopped { ordinal, error });
             }
             State::Retired => return Ok(Step::Retired),
-        };
-        if status.position >= limit {
-            let switches = status.state == State::Warming && self.row == self.name();
-            return if switches { self.switch().await } else { Ok(Step::Idle) };
         }
-        let ahead = (limit - status.position).min(READ_AHEAD);
-        let events = self.reader.after(status.position, ahead).await?;
-        match self.apply(&status, &events).await? {
+        if status.position >= limit {
+            return Ok(Step::Idle);
+        }
+        let mut pieces = self.next_pieces(status.position, limit).await?;
+        match self.apply(status, &pieces).await? {
+            Applied::Pieces(count) => {
+                let rest = pieces.split_off(count);
+                self.course.ahead.give_back(rest);
+                Ok(moved(status, pieces.iter().flat_map(|piece| &piece.events)))
+            }
+            Applied::Busy => {
+                self.course.ahead.give_back(pieces);
+                Ok(Step::Busy)
+            }
+            Applied::Stuck { place, error } => {
+                tracing::debug!(subscription = self.row, %error, "events are applied one by one");
+                let singly: Vec<Piece> = pieces[..=place].iter().flat_map(Piece::singly).collect();
+                self.apply_one_by_one(status, &singly).await
+            }
+        }
+    }
+
+    /// Applies the events up to one that cannot be applied; when that is the first one, it is parked or stops
+    /// the subscription.
+    async fn apply_one_by_one(&self, status: &Status, singly: &[Piece]) -> Result<Step, StoreError> {
+        let events = |count: usize| singly[..count].iter().flat_map(|piece| &piece.events);
+        match self.apply(status, singly).await? {
+            Applied::Pieces(count) => Ok(moved(status, events(count))),
             Applied::Busy => Ok(Step::Busy),
-            Applied::Events(count) => Ok(moved(&status, &events[..count])),
-            Applied::Poison { place: 0, error } => self.poisoned(&status, &events[0], error).await,
-            Applied::Poison { place, .. } => match self.apply(&status, &events[..place]).await? {
-                Applied::Events(count) => Ok(moved(&status, &events[..count])),
+            Applied::Stuck { place: 0, error } => self.poisoned(status, &singly[0].events[0], error).await,
+            Applied::Stuck { place, .. } => match self.apply(status, &singly[..place]).await? {
+                Applied::Pieces(count) => Ok(moved(status, events(count))),
                 Applied::Busy => Ok(Step::Busy),
-                Applied::Poison { place, error } => self.poisoned(&status, &events[place], error).await,
+                Applied::Stuck { place, error } => {
+                    self.poisoned(status, &singly[place].events[0], error).await
+                }
             },
         }
     }
 
-    async fn apply(&self, status: &Status, events: &[Recorded]) -> Result<Applied, StoreError> {
+    /// Applies pieces as long as there is time, and moves the checkpoint behind the last one.
+    async fn apply(&self, status: &Status, pieces: &[Piece]) -> Result<Applied, StoreError> {
         let Some(mut transaction) = self.lock_checkpoint(status).await? else { return Ok(Applied::Busy) };
         let quiet = status.state == State::Warming;
         schema::enter(&mut transaction, status.schema_name.as_deref(), quiet).await?;
         let began = Instant::now();
         let mut count = 0;
-        for event in events {
-            match self.handler.apply(&mut transaction, event).await {
+        for piece in pieces {
+            let piece_began = Instant::now();
+            match self.hand_over(&mut transaction, piece).await {
                 Ok(()) => count += 1,
                 Err(HandlerError::Database(error)) if is_passing(&error) => return Err(error.into()),
-                Err(error) => return Ok(Applied::Poison { place: count, error: error.to_string() }),
+                Err(error) => return Ok(Applied::Stuck { place: count, error }),
             }
-            if began.elapsed() >= LONGEST {
+            let took = piece_began.elapsed();
+            if piece.rows.is_some() {
+                let pace = next_pace(self.course.pace(), piece.events.len(), took);
+                self.course.pace.store(pace, Ordering::Relaxed);
+            }
+            if began.elapsed() + took >= LONGEST {
                 break;
             }
         }
-        let to = events.get(count.saturating_sub(1)).map_or(status.position, |last| last.ordinal);
+        let last = pieces[..count].iter().rev().find_map(|piece| piece.events.last());
+        let to = last.map_or(status.position, |last| last.ordinal);
+        crate::failpoints::reach("step.after_apply").await?;
         self.move_checkpoint(transaction, status, to).await?;
-        Ok(Applied::Events(count))
+        crate::failpoints::reach("step.after_commit").await?;
+        Ok(Applied::Pieces(count))
+    }
+
+    async fn hand_over(&self, connection: &mut PgConnection, piece: &Piece) -> Result<(), HandlerError> {
+        if let Some(rows) = &piece.rows {
+            return rows.write(connection).await;
+        }
+        for event in &piece.events {
+            self.handler.apply(connection, event).await?;
+        }
+        Ok(())
     }
 
     /// Opens the step's transaction with the checkpoint locked; none when it is not where `status` says, or
@@ -128,8 +187,27 @@ impl Subscription {
         Ok(())
     }
 
+    /// Passes over an event of a newer program, or waits for that program, as the handler says.
+    async fn unknown(&self, status: &Status, event: &Recorded, error: String) -> Result<Step, StoreError> {
+        if !self.handler.on_unknown().passes_over(&event.key.aggregate_type) {
+            return Ok(Step::Stopped { ordinal: event.ordinal, error });
+        }
+        let Some(transaction) = self.lock_checkpoint(status).await? else { return Ok(Step::Busy) };
+        self.move_checkpoint(transaction, status, event.ordinal).await?;
+        Ok(moved(status, [event]))
+    }
+
     /// Parks the event or stops, as the handler says.
-    async fn poisoned(&self, status: &Status, event: &Recorded, error: String) -> Result<Step, StoreError> {
+    async fn poisoned(
+        &self,
+        status: &Status,
+        event: &Recorded,
+        error: HandlerError,
+    ) -> Result<Step, StoreError> {
+        let (unknown, error) = (matches!(error, HandlerError::Unknown(_)), error.to_string());
+        if unknown {
+            return self.unknown(status, event, error).await;
+        }
         tracing::error!(
             subscription = self.row,
             ordinal = event.ordinal,
@@ -150,7 +228,7 @@ impl Subscription {
                 .execute(&mut *transaction)
                 .await?;
                 self.move_checkpoint(transaction, status, event.ordinal).await?;
-                Ok(moved(status, std::slice::from_ref(event)))
+                Ok(moved(status, [event]))
             }
             OnPoison::Stop => {
                 sqlx::query(
@@ -168,53 +246,21 @@ impl Subscription {
             }
         }
     }
+}
 
-    /// Takes the place of the active version, if it has really caught up with it.
-    async fn switch(&self) -> Result<Step, StoreError> {
-        let (name, version) = (self.name(), self.handler.version());
-        let mut transaction = self.database.pool().begin().await?;
-        schema::lock(&mut transaction, name).await?;
-        let active: Option<(i32, i64)> = sqlx::query_as(
-            "select version, last_ordinal from subscriptions where name = $1 and active for update",
-        )
-        .bind(name)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let ours: Option<(i64, Option<String>)> = sqlx::query_as(
-            "select last_ordinal, schema_name from subscriptions
-              where name = $1 and version = $2 and state = 'warming' for update",
-        )
-        .bind(name)
-        .bind(version)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let (Some((older, theirs)), Some((ours, schema_name))) = (active, ours) else {
-            return Ok(Step::Busy);
-        };
-        if ours < theirs {
-            return Ok(Step::Busy);
-        }
-        schema::retire(&mut transaction, name, older).await?;
-        sqlx::query(
-            "update subscriptions set active = true, state = 'running', generation = generation + 1
-              where name = $1 and version = $2",
-        )
-        .bind(name)
-        .bind(version)
-        .execute(&mut *transaction)
-        .await?;
-        if let Some(schema_name) = schema_name {
-            schema::show(&mut transaction, name, &schema_name).await?;
-        }
-        transaction.commit().await?;
-        self.database.ring_moved();
-        tracing::info!(subscription = name, from = older, to = version, "readers see another version");
-        Ok(Step::Switched)
+/// Twice as many after a piece that took little of a step, half as many after one that took much.
+fn next_pace(pace: usize, piece: usize, took: Duration) -> usize {
+    if took > LONGEST / 2 {
+        (pace / 2).max(1)
+    } else if piece >= pace && took < LONGEST / 6 {
+        (pace * 2).min(LARGEST_PIECE)
+    } else {
+        pace
     }
 }
 
-fn moved(status: &Status, events: &[Recorded]) -> Step {
-    let to = events.last().map_or(status.position, |last| last.ordinal);
+fn moved<'a>(status: &Status, events: impl IntoIterator<Item = &'a Recorded>) -> Step {
+    let to = events.into_iter().last().map_or(status.position, |last| last.ordinal);
     Step::Moved { from: status.position, to }
 }
 

@@ -1,68 +1,23 @@
 //! A reader of the sealed log whose effects are rows, each exactly once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgExecutor, Row};
 
+use super::handler::{Handler, HandlerError};
 use super::projection_schema as schema;
+use super::read_ahead::ReadAhead;
 use super::reader::LogReader;
-use super::recorded::Recorded;
+use crate::error::is_passing;
 use crate::{Database, StoreError};
 
 /// A subscription looks for new events at least this often, even when every doorbell is lost.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Turns events into rows. Pure but for the connection: the same events give the same rows.
-///
-/// In [`Handler::apply`] unqualified names mean the handler's own tables, or, for a handler of effects only,
-/// the views of active projections. Effects outside the database are never done here: they are written into
-/// an outbox under a deterministic key.
-#[async_trait]
-pub trait Handler: Send + Sync {
-    /// The subscription's name: lower-case letters, digits and underscores.
-    fn name(&self) -> &'static str;
-
-    /// The version of tables and meaning; a higher one is built up beside the old one and then takes its
-    /// place.
-    fn version(&self) -> i32;
-
-    /// Creates the handler's tables, by unqualified names; none for a handler of effects only.
-    fn schema_sql(&self) -> Option<&'static str>;
-
-    /// What to do with an event that can never be applied.
-    fn on_poison(&self) -> OnPoison {
-        OnPoison::Stop
-    }
-
-    /// Applies one event, inside the transaction that moves the checkpoint. Events it does not want are
-    /// skipped by returning `Ok`.
-    async fn apply(&self, connection: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError>;
-}
-
-/// What to do with an event that can never be applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnPoison {
-    /// Stop and turn health red: nothing after it is applied until somebody has looked.
-    Stop,
-    /// Set it aside and go on.
-    Park,
-}
-
-/// Why an event could not be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum HandlerError {
-    /// The database refused a statement; a lost connection or a deadlock is tried again and is no poison.
-    #[error("{0}")]
-    Database(#[from] sqlx::Error),
-    /// The stored event does not have the shape this version of the program expects.
-    #[error("the event cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
-    /// The event does not fit what was applied before.
-    #[error("{0}")]
-    Unfit(String),
-}
+/// So many events are made into rows at once before it is known how long they take.
+const FIRST_PACE: usize = 250;
 
 /// The state of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +65,13 @@ pub struct Status {
     pub(super) schema_name: Option<String>,
 }
 
+impl Status {
+    /// The database schema of its tables; none for effects only.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema_name.as_deref()
+    }
+}
+
 /// What one step has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -143,16 +105,38 @@ pub struct Subscription {
     pub(super) database: Database,
     pub(super) reader: LogReader,
     pub(super) handler: Arc<dyn Handler>,
-    /// The name of the row of the checkpoint: the handler's, or that of a rebuild in progress.
+    /// The name of the row of the checkpoint: the handler's, or that of tables beside the live ones.
     pub(super) row: String,
+    pub(super) course: Arc<Course>,
+    /// Those of the rebuild and of the previous tables.
+    pub(super) beside: [Arc<Course>; 2],
+}
+
+/// What a follower of a checkpoint has learned on its way; losing it costs time and nothing else.
+#[derive(Default)]
+pub(super) struct Course {
+    pub(super) ahead: ReadAhead,
+    /// So many events are made into rows at once: as many as take a fraction of a step. 0 before the first.
+    pub(super) pace: AtomicUsize,
+}
+
+impl Course {
+    /// How many events to make into rows at once.
+    pub(super) fn pace(&self) -> usize {
+        match self.pace.load(Ordering::Relaxed) {
+            0 => FIRST_PACE,
+            pace => pace,
+        }
+    }
 }
 
 impl Subscription {
     /// Joins `handler` to the log, creating its tables and checkpoint on first sight.
     ///
     /// A handler whose name is new is active at once and starts at the beginning of the log. A higher version
-    /// of a known one builds up beside it and takes its place when it has caught up; without tables it goes
-    /// on where the older one stands. A lower version than the active one stays retired.
+    /// of a known one builds up beside it and takes its place when it has caught up, and the older one's
+    /// tables stay as the previous ones; without tables it goes on where the older one stands. A lower
+    /// version than the active one is retired from the beginning.
     ///
     /// # Errors
     /// When the name is unfit, a table name collides with another one, or the database fails.
@@ -175,33 +159,35 @@ impl Subscription {
             .bind(name)
             .fetch_optional(&mut *transaction)
             .await?;
-            let schema_name = handler.schema_sql().map(|_| schema::name_of(name, version));
-            if let (Some(schema_name), Some(sql)) = (&schema_name, handler.schema_sql()) {
-                schema::create(&mut transaction, schema_name, sql).await?;
-            }
-            let (state, is_active, from) = match (active, &schema_name) {
-                (None, _) => ("running", true, 0),
-                (Some((older, _)), _) if older > version => ("retired", false, 0),
-                (Some(_), Some(_)) => ("warming", false, 0),
+            let place = match (active, handler.schema_sql()) {
+                (Some((newer, _)), _) if newer > version => None,
+                (None, _) => Some(("running", true, 0)),
+                (Some(_), Some(_)) => Some(("warming", false, 0)),
                 (Some((older, from)), None) => {
                     schema::retire(&mut transaction, name, older).await?;
-                    ("running", true, from)
+                    Some(("running", true, from))
                 }
             };
-            sqlx::query(
-                "insert into subscriptions (name, version, last_ordinal, state, active, schema_name)
-                 values ($1, $2, $3, $4, $5, $6)",
-            )
-            .bind(name)
-            .bind(version)
-            .bind(from)
-            .bind(state)
-            .bind(is_active)
-            .bind(&schema_name)
-            .execute(&mut *transaction)
-            .await?;
-            if let (true, Some(schema_name)) = (is_active, &schema_name) {
-                schema::show(&mut transaction, name, schema_name).await?;
+            if let Some((state, is_active, from)) = place {
+                let schema_name = match handler.schema_sql() {
+                    Some(sql) => Some(schema::create(&mut transaction, name, version, sql).await?),
+                    None => None,
+                };
+                sqlx::query(
+                    "insert into subscriptions (name, version, last_ordinal, state, active, schema_name)
+                     values ($1, $2, $3, $4, $5, $6)",
+                )
+                .bind(name)
+                .bind(version)
+                .bind(from)
+                .bind(state)
+                .bind(is_active)
+                .bind(&schema_name)
+                .execute(&mut *transaction)
+                .await?;
+                if let (true, Some(schema_name)) = (is_active, &schema_name) {
+                    schema::show(&mut transaction, name, schema_name).await?;
+                }
             }
         }
         transaction.commit().await?;
@@ -210,6 +196,8 @@ impl Subscription {
             reader: LogReader::new(database),
             row: name.to_owned(),
             handler,
+            course: Arc::default(),
+            beside: <[Arc<Course>; 2]>::default(),
         })
     }
 
@@ -218,17 +206,35 @@ impl Subscription {
         self.handler.name()
     }
 
-    /// What this subscription looks like from outside.
+    /// What this subscription looks like from outside. Without a checkpoint, another version has its place.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn status(&self) -> Result<Status, StoreError> {
+        self.status_on(self.database.pool()).await
+    }
+
+    pub(super) async fn status_on(&self, connection: impl PgExecutor<'_>) -> Result<Status, StoreError> {
         let row = sqlx::query(&format!("{STATUS} where name = $1 and version = $2"))
             .bind(&self.row)
             .bind(self.handler.version())
-            .fetch_one(self.database.pool())
+            .fetch_optional(connection)
             .await?;
-        status_from(&row)
+        row.as_ref().map_or_else(|| Ok(self.replaced()), status_from)
+    }
+
+    fn replaced(&self) -> Status {
+        Status {
+            name: self.row.clone(),
+            version: self.handler.version(),
+            state: State::Retired,
+            position: 0,
+            active: false,
+            failed_ordinal: None,
+            error: None,
+            generation: 0,
+            schema_name: None,
+        }
     }
 
     /// What every subscription of the database looks like, for health and the administrator.
@@ -264,6 +270,55 @@ impl Subscription {
         .execute(self.database.pool())
         .await?;
         Ok(())
+    }
+
+    /// Applies the parked events, in the order of the log, each in a transaction of its own, and forgets those that
+    /// could be; returns how many. What comes after them is applied already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replay_parked(&self) -> Result<u64, StoreError> {
+        let parked: Vec<i64> = sqlx::query_scalar(
+            "select ordinal from subscription_parked where name = $1 and version = $2 order by ordinal",
+        )
+        .bind(&self.row)
+        .bind(self.handler.version())
+        .fetch_all(self.database.pool())
+        .await?;
+        let mut replayed = 0;
+        for ordinal in parked {
+            replayed += u64::from(self.replay(ordinal).await?);
+        }
+        Ok(replayed)
+    }
+
+    async fn replay(&self, ordinal: i64) -> Result<bool, StoreError> {
+        let (Some(event), status) = (self.reader.at_ordinal(ordinal).await?, self.status().await?) else {
+            return Ok(false);
+        };
+        let mut transaction = self.database.pool().begin().await?;
+        let unparked =
+            sqlx::query("delete from subscription_parked where name = $1 and version = $2 and ordinal = $3")
+                .bind(&self.row)
+                .bind(self.handler.version())
+                .bind(ordinal)
+                .execute(&mut *transaction)
+                .await?;
+        if unparked.rows_affected() == 0 {
+            return Ok(false);
+        }
+        schema::enter(&mut transaction, status.schema(), status.state == State::Warming).await?;
+        match self.handler.apply(&mut transaction, &event).await {
+            Ok(()) => {
+                transaction.commit().await?;
+                Ok(true)
+            }
+            Err(HandlerError::Database(error)) if is_passing(&error) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(subscription = self.row, ordinal, %error, "a parked event still cannot be applied");
+                Ok(false)
+            }
+        }
     }
 
     /// Steps until everything up to `ordinal` is applied, or the subscription cannot go on.

@@ -33,7 +33,12 @@ impl Frontier {
 
     /// Adds the digest of the next event as a leaf.
     pub fn push(&mut self, event_hash: &Hash) {
-        let mut node = leaf(event_hash);
+        self.push_leaf(leaf(event_hash));
+    }
+
+    /// Adds a leaf whose own hash is made already.
+    pub(crate) fn push_leaf(&mut self, leaf: Hash) {
+        let mut node = leaf;
         // Each trailing one of the old size is a perfect subtree as large as what is being added: they merge.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.roots.pop() {
@@ -54,11 +59,13 @@ impl Frontier {
     }
 }
 
-fn leaf(data: &[u8]) -> Hash {
+/// The hash of a leaf (RFC 6962 section 2.1).
+pub(crate) fn leaf(data: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(data).finalize().into()
 }
 
-fn parent(left: &Hash, right: &Hash) -> Hash {
+/// The hash of a node over its two children (RFC 6962 section 2.1).
+pub(crate) fn parent(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 

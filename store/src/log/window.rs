@@ -7,11 +7,11 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::document::Document;
 use super::recorded::{EventKey, key_from_row};
 
 /// A committed event without an ordinal.
@@ -22,8 +22,8 @@ pub(crate) struct Candidate {
     pub xid: i64,
     pub event_type: String,
     pub event_version: String,
-    pub payload: Value,
-    pub metadata: Value,
+    pub payload: Document,
+    pub metadata: Document,
     pub recorded_at: DateTime<Utc>,
     pub event_id: Uuid,
 }
@@ -58,8 +58,8 @@ impl Candidate {
 pub(crate) enum Reach {
     /// From this place up to the oldest transaction still running.
     Ended { floor: Place },
-    /// Everything, whatever its transaction id: only under a lock that keeps writers out.
-    Everything,
+    /// Everything beyond a position, whatever its transaction id: only under a lock that keeps writers out.
+    Everything { after: i64 },
 }
 
 /// Reads up to `limit` unsealed events.
@@ -75,8 +75,8 @@ pub(crate) async fn read(
         Reach::Ended { floor } => {
             ("(e.xid, e.position) >= ($1::text::xid8, $3) and e.xid < h.oldest", "e.xid, e.position", floor)
         }
-        Reach::Everything => {
-            ("$1::text is not null and $3::bigint is not null", "e.position", Place { xid: 0, position: 0 })
+        Reach::Everything { after } => {
+            ("$1::text is not null and e.position > $3", "e.position", Place { xid: 0, position: after })
         }
     };
     let select = format!(
@@ -198,6 +198,8 @@ fn in_order(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn event(stream: &str, sequence: i64, position: i64) -> Candidate {
@@ -207,8 +209,8 @@ mod tests {
             xid: 1,
             event_type: String::new(),
             event_version: String::new(),
-            payload: Value::Null,
-            metadata: Value::Null,
+            payload: Value::Null.into(),
+            metadata: Value::Null.into(),
             recorded_at: DateTime::UNIX_EPOCH,
             event_id: Uuid::nil(),
         }

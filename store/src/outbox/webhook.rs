@@ -126,6 +126,24 @@ pub async fn claim_due(
     Ok(sqlx::query_as(&claim).bind(now).bind(limit).bind(interval(lease)).fetch_all(pool).await?)
 }
 
+/// Keeps messages for another `lease`, each by its id and the number of its claim, unless somebody else has it by now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn keep(pool: &PgPool, claimed: &[(Uuid, i32)], lease: Duration) -> Result<(), StoreError> {
+    sqlx::query(
+        "update webhook_deliveries d set leased_until = clock_timestamp() + $3
+           from unnest($1::uuid[], $2::int[]) as c (id, attempts)
+          where d.id = c.id and d.attempts = c.attempts and d.state = 'due' and d.leased_until is not null",
+    )
+    .bind(claimed.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|(_, attempts)| *attempts).collect::<Vec<_>>())
+    .bind(interval(lease))
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Notes an attempt: delivered when it has no error, otherwise tried again at `retry_at`, or given up without
 /// one.
 ///

@@ -77,12 +77,30 @@ impl PostgresServer {
         let lock = lock(&data_dir).await?;
         let cluster = Cluster::open(&data_dir, settings.durability)?;
         cluster.clear_remains().await?;
+        crate::failpoints::reach("postgres.before_start").await?;
         let running = Arc::new(Mutex::new(Some(start(&cluster, settings)?)));
         // Made before the wait, so that a server that does not answer is stopped.
         let server = Self { url: cluster.url(DATABASE), cluster, running, _lock: lock };
         server.wait_until_it_answers().await?;
         tokio::spawn(watch(server.cluster.clone(), settings, Arc::clone(&server.running)));
         Ok(server)
+    }
+
+    /// Where the server of the process that serves `data_dir` right now is; none when nobody does.
+    ///
+    /// # Errors
+    /// When the folder cannot be looked at.
+    pub fn url_of_running(data_dir: &Path) -> Result<Option<String>, PostgresError> {
+        let data_dir = data_dir.canonicalize().map_err(PostgresError::io(data_dir))?;
+        let path = data_dir.join("postgres.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        match file.map_err(PostgresError::io(&path))?.try_lock() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                Ok(Some(Cluster::open(&data_dir, Durability::Full)?.url(DATABASE)))
+            }
+            Err(TryLockError::Error(source)) => Err(PostgresError::Io { path, source }),
+        }
     }
 
     /// Where to connect to.

@@ -42,6 +42,23 @@ async fn fault_10_64_commands_at_once_on_one_aggregate_lose_no_update() {
 }
 
 #[tokio::test]
+async fn whoever_reads_a_stream_at_the_same_moment_as_others_sees_each_event_once() {
+    let database = TestDatabase::new().await;
+    let bus = bus(&database);
+    for _ in 0..3 {
+        bus.execute::<Counter>("a", ONE, &issued()).await.unwrap();
+    }
+    let read = join_all((0..64).map(|_| {
+        let bus = bus.clone();
+        tokio::spawn(async move { bus.load::<Counter>("a").await.unwrap().events })
+    }))
+    .await;
+    for events in read {
+        assert_eq!(events.unwrap(), 3);
+    }
+}
+
+#[tokio::test]
 async fn fault_11_the_same_command_id_20_times_in_parallel_has_one_effect_and_20_equal_answers() {
     let database = TestDatabase::new().await;
     let buses = [bus(&database), bus(&database)];

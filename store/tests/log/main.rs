@@ -2,12 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod append_only;
+mod clocks;
 mod commands;
 mod counter;
+mod deaths;
+mod durability;
+mod inspection;
+mod leadership;
+mod mailing;
 mod order;
 mod outboxes;
 mod projections;
+mod rebuilds;
 mod rows;
+mod schedules;
 mod speed;
 mod subscriptions;
 mod victim;

@@ -66,6 +66,36 @@ async fn erasing_an_account_takes_its_vault_its_claims_and_its_sessions() {
 }
 
 #[tokio::test]
+async fn fault_53_what_an_older_dump_brings_back_of_an_erased_owner_is_forgotten_again() {
+    let database = TestDatabase::new().await;
+    let (bus, sign_ins) = (bus(&database), SignIns::new(&database, Entropy::system()));
+    let owners: Vec<_> = (0..45).map(|_| an_account()).collect();
+    let (erased, kept) = owners.split_at(43);
+    for owner in erased {
+        bus.execute::<Counter>(&owner.to_string(), Command::Say("farewell".into()), &issued()).await.unwrap();
+    }
+    // One has counted only; and one has rows although there is no stream of that name.
+    bus.execute::<Counter>(&kept[0].to_string(), Command::Count { by: 1 }, &issued()).await.unwrap();
+    for (number, owner) in owners.iter().enumerate() {
+        let address = format!("{number}@example.com");
+        let row = VaultRow { id: an_account(), owner: *owner, kind: "email".into(), value: address.clone() };
+        let extras = Extras::none().take_claim("email", &address, *owner).put_vault(row);
+        bus.execute_with::<Counter>("a", Command::DoNothing, &issued(), extras).await.unwrap();
+        sign_ins.start(*owner, noon(), TimeDelta::hours(1)).await.unwrap();
+    }
+    assert_eq!(vault::forget_again(&database, "counter", "Said").await.unwrap(), erased.len());
+    for table in ["vault", "claims", "sign_ins"] {
+        let count = format!("select count(*) from {table}");
+        let left: i64 = sqlx::query_scalar(&count).fetch_one(database.pool()).await.unwrap();
+        assert_eq!(left, 2, "{table}");
+    }
+    for owner in kept {
+        assert_eq!(vault::of_owner(database.pool(), *owner, "email").await.unwrap().len(), 1);
+    }
+    assert_eq!(vault::forget_again(&database, "counter", "Said").await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn nobody_overwrites_a_vault_row_of_another_owner() {
     let database = TestDatabase::new().await;
     let bus = bus(&database);

@@ -9,7 +9,7 @@ use almanac_store::log::{
 };
 use almanac_store::testing::{OwnServer, TestDatabase};
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection};
 
 use crate::counter::{Command, Counter, Totals, bus, count, issued, key, seen, shown, totals};
 use crate::victim;
@@ -167,39 +167,85 @@ async fn fault_17_a_poison_event_is_parked_where_the_handler_says_so() {
         .await
         .unwrap();
     assert_eq!(parked, [(2, "it is poisoned".to_owned())]);
+
+    assert_eq!(picky.replay_parked().await.unwrap(), 0, "it is as poisonous as before");
+    assert_eq!(seen(&database).await, [1, 3]);
+    let cured = Subscription::install(&database, Arc::new(Cured)).await.unwrap();
+    assert_eq!(cured.replay_parked().await.unwrap(), 1);
+    assert_eq!(seen(&database).await, [1, 2, 3]);
+    assert_eq!(cured.replay_parked().await.unwrap(), 0, "it is replayed once");
+}
+
+/// Another process: its doorbells ring elsewhere, and sealing by hand notifies nobody.
+async fn count_and_seal_elsewhere(database: &TestDatabase) -> i64 {
+    let elsewhere = Database::open(database.url()).await.unwrap();
+    count(&elsewhere, &["a"]).await;
+    let head = Sequencer::seize(&elsewhere).await.unwrap().seal_all().await.unwrap();
+    elsewhere.pool().close().await;
+    head
 }
 
 #[tokio::test]
-async fn fault_18_without_notifications_no_event_is_later_than_the_poll() {
+async fn fault_18_without_any_bell_a_subscription_is_no_later_than_its_poll() {
     let database = TestDatabase::new().await;
     let totals = totals(&database).await;
-    let listening = database.database().clone();
-    let listener = tokio::spawn(async move { listening.listen().await });
     let following = totals.clone();
     let follower = tokio::spawn(async move { following.run().await });
-    // Another process: its doorbells ring elsewhere, and sealing by hand notifies nobody.
-    let elsewhere = Database::open(database.url()).await.unwrap();
-    let mut sequencer = Sequencer::seize(&elsewhere).await.unwrap();
     for round in 1..=3 {
-        count(&elsewhere, &["a"]).await;
-        sequencer.seal_all().await.unwrap();
-        let sealed = std::time::Instant::now();
-        assert!(wait_for(&database, Until::Ordinal(round), "totals", SOON).await.unwrap());
-        let late = sealed.elapsed();
-        assert!(late < Duration::from_millis(1_500), "round {round} took {late:?}");
-        // The connection that listens dies between the rounds.
-        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%' and datname = current_database()")
-            .execute(elsewhere.pool())
-            .await
-            .unwrap();
+        assert_eq!(count_and_seal_elsewhere(&database).await, round);
+        let applied = wait_for(&database, Until::Ordinal(round), "totals", SOON).await.unwrap();
+        assert!(applied, "round {round}: nobody rang, and nobody looked");
     }
-    let mut head = database.head();
-    tokio::time::timeout(SOON, head.wait_for(|head| *head == 3))
-        .await
-        .expect("the listener comes back")
-        .unwrap();
-    listener.abort();
+    assert_eq!(seen(&database).await, [1, 2, 3]);
     follower.abort();
+}
+
+#[tokio::test]
+async fn fault_18_without_notifications_a_process_hears_of_the_head_within_the_poll() {
+    let database = TestDatabase::new().await;
+    let listening = database.database().clone();
+    let listener = tokio::spawn(async move { listening.listen().await });
+    let mut head = database.head();
+    for round in 1..=3 {
+        assert_eq!(count_and_seal_elsewhere(&database).await, round);
+        let waited = tokio::time::timeout(SOON, head.wait_for(|head| *head == round)).await;
+        waited.expect("nobody notified, and nobody looked").unwrap();
+    }
+    listener.abort();
+}
+
+#[tokio::test]
+async fn fault_18_a_process_whose_listening_connection_is_killed_listens_again() {
+    let database = TestDatabase::new().await;
+    let deaf = Database::open(database.url()).await.unwrap();
+    let listening = deaf.clone();
+    let listener = tokio::spawn(async move { listening.listen().await });
+    let mut head = deaf.head();
+    count_and_seal_elsewhere(&database).await;
+    tokio::time::timeout(SOON, head.wait_for(|head| *head == 1)).await.expect("it listens").unwrap();
+
+    // Every connection of the process is ended, and for a while it gets no other.
+    let mut beside: PgConnection = sqlx::Connection::connect(&maintenance(database.url())).await.unwrap();
+    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap();
+    beside.execute(format!("alter database {name} allow_connections false").as_str()).await.unwrap();
+    let cut_off = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+    let ended: i64 = sqlx::query_scalar(cut_off).bind(name).fetch_one(&mut beside).await.unwrap();
+    assert!(ended >= 2, "one connection listens and one looks: {ended}");
+    // The one that listens is made anew when it is found lost; this is what the process must get over.
+    let refused = || async { Database::open(database.url()).await.is_err() };
+    assert!(refused().await);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    beside.execute(format!("alter database {name} allow_connections true").as_str()).await.unwrap();
+
+    count_and_seal_elsewhere(&database).await;
+    tokio::time::timeout(SOON, head.wait_for(|head| *head == 2)).await.expect("it listens again").unwrap();
+    listener.abort();
+}
+
+fn maintenance(url: &str) -> String {
+    let (before, after) = url.rsplit_once('/').unwrap();
+    let options = after.split_once('?').map(|(_, options)| format!("?{options}")).unwrap_or_default();
+    format!("{before}/postgres{options}")
 }
 
 #[tokio::test]

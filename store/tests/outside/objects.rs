@@ -4,6 +4,7 @@ use std::fs;
 
 use almanac_store::objects::{ObjectError, Objects};
 use almanac_store::testing::ScratchFolder;
+use futures::future::join_all;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use s3s::auth::SimpleAuth;
@@ -23,6 +24,28 @@ async fn keeps_what_it_is_given(objects: &Objects) {
     let absent = format!("bars/{}.csv", "0".repeat(64));
     assert!(matches!(objects.get(&absent).await, Err(ObjectError::Absent(key)) if key == absent));
     assert!(matches!(objects.get("../../etc/passwd").await, Err(ObjectError::BadKey(_))));
+}
+
+/// Of writers at the same moment exactly one wins; the others learn that another head is there.
+async fn keeps_one_head_of_a_size(objects: &Objects) {
+    let notes: Vec<_> = (0..8).map(|number| format!("head {number}")).collect();
+    let all = join_all(notes.iter().map(|note| objects.publish_head(3, note))).await;
+    let kept = objects.head_of(3).await.unwrap().unwrap();
+    for (note, published) in notes.iter().zip(all) {
+        match published {
+            Ok(()) => assert_eq!(*note, kept, "whoever was told that it is published finds it"),
+            Err(error) => assert!(matches!(error, ObjectError::Contradicted(_)), "{error}"),
+        }
+    }
+    objects.publish_head(3, &kept).await.unwrap();
+    assert_eq!(objects.latest_head().await.unwrap(), Some(kept));
+}
+
+#[tokio::test]
+async fn fault_13_of_two_heads_of_one_size_published_at_once_one_is_refused() {
+    let folder = ScratchFolder::new();
+    keeps_one_head_of_a_size(&Objects::in_folder(&folder).unwrap()).await;
+    keeps_one_head_of_a_size(&Objects::open("memory:///", []).unwrap()).await;
 }
 
 #[tokio::test]
