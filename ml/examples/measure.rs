@@ -1,7 +1,7 @@
 //! Times and peak memory of loading, features and the ridge walk-forward, to be held beside those of the Python
 //! reference (`bench.py` there, and `evaluate.py --models drift,ridge`).
 //!
-//!     cargo run -p almanac-ml --example measure -- BARS.parquet [TEST_START [features|walk|train]]
+//!     cargo run --example measure -- BARS.parquet [TEST_START [features|walk|train]]
 //!
 //! Prints one JSON object per horizon with the names the reference uses, and one for a whole training. With `features`
 //! it stops after the features and with `walk` after the walk-forward, as the reference does.
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use almanac_ml::bars::read_parquet;
 use almanac_ml::conformal::Scale;
-use almanac_ml::evaluation::{TestRows, evaluate, quarters, walk_forward};
+use almanac_ml::evaluation::{TestRows, Units, evaluate, quarters, walk_forward};
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::{Family, Task};
 use almanac_ml::{Panel, TrainingSpec, days, forecast, train};
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let rows = TestRows::collect(&panel, &task, quarters(test_start, 4, last));
         let walk = walk_forward(&task, &rows, RIDGE, &[])?;
         let clock = Instant::now();
-        let evaluation = evaluate(&task, &rows, &walk, Scale::Volatility)?;
+        let evaluation = evaluate(&task, &rows, &walk, &Units::of(&rows, Scale::Volatility))?;
         let metrics_time = clock.elapsed().as_secs_f64();
         let point = &evaluation.model.point;
         println!(

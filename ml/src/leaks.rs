@@ -16,6 +16,8 @@ use crate::features::{FeatureTable, Inputs, Labels, known_news};
 use crate::models::{Family, FitError, Task};
 use crate::panel::Panel;
 
+/// Instruments that a family learns from twice to see whether the future has a part in it.
+const PURGE_INSTRUMENTS: usize = 100;
 /// Rows whose features are computed alone and compared with the table's.
 const SINGLE_ROWS: usize = 16;
 /// Daily rank correlations beyond this do not exist in daily returns; they mean a bug.
@@ -23,6 +25,11 @@ const IMPOSSIBLE_IC: f64 = 0.10;
 /// Hit rates beyond this, over many forecasts and beyond always saying "up", mean a bug.
 const IMPOSSIBLE_HIT_RATE: f64 = 0.56;
 const MANY_FORECASTS: usize = 500;
+/// A hit rate this much above always saying one thing is within what chance does at a horizon of one session; outcomes of
+/// longer ones overlap, so that it grows with the root of the horizon.
+const ABOVE_ALWAYS: f64 = 0.02;
+/// Where outcomes overlap a few months can rank well by chance: so many labels that do not are needed.
+const NEEDED_SPANS: usize = 20;
 
 /// What the sentinel looked at and found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +84,20 @@ pub fn check_features(
     compute: &dyn Fn(&Inputs<'_>) -> FeatureTable,
     seed: u64,
 ) -> Vec<LeakCheck> {
+    let mut checks = check_table(inputs, table, compute, seed);
+    if !checks.is_empty() {
+        checks.push(check_single_rows(inputs, table, &mut ChaCha8Rng::seed_from_u64(seed)));
+    }
+    checks
+}
+
+/// Checks a way of computing columns, all rows at once, on the table it gave.
+pub fn check_table(
+    inputs: &Inputs<'_>,
+    table: &FeatureTable,
+    compute: &dyn Fn(&Inputs<'_>) -> FeatureTable,
+    seed: u64,
+) -> Vec<LeakCheck> {
     let sessions = inputs.panel.sessions();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut checks = Vec::new();
@@ -109,7 +130,6 @@ pub fn check_features(
     let other = compute(&Inputs { panel: &poisoned, sentiment: news.as_deref() });
     let failure = difference(inputs.panel, table, &poisoned, &other, session);
     checks.push(LeakCheck { kind: LeakKind::Poisoning, case: format!("noise after {session}"), failure });
-    checks.push(check_single_rows(inputs, table, &mut random));
     checks
 }
 
@@ -189,7 +209,8 @@ fn check_single_rows(inputs: &Inputs<'_>, table: &FeatureTable, random: &mut Cha
     LeakCheck { kind: LeakKind::SingleRow, case: format!("{SINGLE_ROWS} rows"), failure }
 }
 
-/// Checks that labels ending at or after a cutoff have no part in the model learned for it.
+/// Checks that labels ending at or after a cutoff have no part in the model learned for it. At most about a hundred
+/// instruments take part: a family that lets the future in does so for all.
 ///
 /// # Errors
 /// When the family cannot learn at that cutoff.
@@ -202,9 +223,10 @@ pub fn check_purge(
 ) -> Result<LeakCheck, FitError> {
     let day = days::day(cutoff);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (labels, _) = labels.of_some_instruments(features, PURGE_INSTRUMENTS);
     let poisoned = labels.with_values_from(day, || random.random_range(-1.0..1.0));
     let fit = |labels: &Labels| family.forecaster().fit(&Task { features, labels }, &[day]);
-    let failure = (fit(labels)? != fit(&poisoned)?)
+    let failure = (fit(&labels)? != fit(&poisoned)?)
         .then(|| format!("the {} model for {cutoff} learned from labels that had not ended", family.name()));
     let case = format!("horizon {}, model for {cutoff}", labels.horizon());
     Ok(LeakCheck { kind: LeakKind::Purge, case, failure })
@@ -214,22 +236,24 @@ pub fn check_purge(
 pub fn suspicions(evaluation: &HorizonEvaluation) -> Vec<String> {
     let point = &evaluation.model.point;
     let mut found = Vec::new();
-    if let Some(ic) = point.ic.as_ref().filter(|ic| ic.mean.abs() > IMPOSSIBLE_IC) {
+    let horizon = evaluation.horizon;
+    let spans = |days: usize| horizon == 1 || days >= NEEDED_SPANS * horizon;
+    if let Some(ic) = point.ic.as_ref().filter(|ic| ic.mean.abs() > IMPOSSIBLE_IC && spans(ic.days)) {
         found.push(format!(
-            "horizon {}: a daily rank correlation of {:.3} over {} sessions is too good to be true",
-            evaluation.horizon, ic.mean, ic.days
+            "horizon {horizon}: a daily rank correlation of {:.3} over {} sessions is too good to be true",
+            ic.mean, ic.days
         ));
     }
     let always_up = point.up_share.max(1.0 - point.up_share);
-    let best = IMPOSSIBLE_HIT_RATE.max(always_up + 0.02);
+    let best = IMPOSSIBLE_HIT_RATE.max(always_up + ABOVE_ALWAYS * (horizon as f64).sqrt());
     if let Some(rate) = point.hit_rate.filter(|&rate| rate > best && point.hit_rows > MANY_FORECASTS) {
         found.push(format!(
-            "horizon {}: a hit rate of {:.1}% over {} forecasts is too good to be true",
-            evaluation.horizon,
+            "horizon {horizon}: a hit rate of {:.1}% over {} forecasts is too good to be true",
             rate * 100.0,
             point.hit_rows
         ));
     }
+    found.extend(evaluation.placebo.iter().flat_map(|placebo| placebo.suspicions(horizon)));
     found
 }
 

@@ -6,7 +6,7 @@
 //!
 //! **Where to start.** [`bars`] brings files in and out; [`Panel`] holds the bars of all instruments;
 //! [`train()`] makes an [`Artefact`], its [`Evaluation`](evaluation::Evaluation) and the report of the leak
-//! sentinel; [`forecast`] uses the artefact. The way of a number: [`features`] → [`models`] → [`conformal`] →
+//! sentinel; [`forecast`] uses the artefact, and [`explain`] takes a forecast apart. The way of a number: [`features`] → [`models`] → [`conformal`] →
 //! [`evaluation`].
 //!
 //! **What must hold.** A row's features depend on that row and earlier ones of the same instrument alone. The same
@@ -17,27 +17,40 @@
 //! rest. **To add a feature** write it into a file of [`features`] with its unit and look-back, and its name into
 //! [`features::NAMES`].
 
+pub mod agreement;
 pub mod artefact;
 pub mod bars;
 pub mod conformal;
 pub mod days;
+pub mod drift;
 pub mod evaluation;
+pub mod explain;
 pub mod features;
 pub mod headlines;
+pub mod import;
 pub mod leaks;
 pub mod models;
+pub mod onnx;
 pub mod panel;
+pub mod parallel;
 pub mod predict;
+pub mod processor;
+mod recipe;
 pub mod sentiment;
 pub mod simulator;
 #[cfg(test)]
 mod testing;
 pub mod train;
+mod uncertainty;
+pub mod volatility;
 
 pub use artefact::{Artefact, ArtefactError};
 pub use bars::{Bar, Bars, CodecError, Decoded, Finding, FindingKind, Rules};
 pub use features::{DailySentiment, FeatureTable, Inputs};
+pub use import::{ImportError, ImportSpec, import};
 pub use models::Family;
 pub use panel::{Panel, Split};
+pub use parallel::Threads;
 pub use predict::{Abstention, Forecast, Outcome, Predicted, forecast};
+pub use processor::Processor;
 pub use train::{Progress, Stage, TrainError, Trained, TrainingSpec, train};

@@ -1,6 +1,7 @@
 //! The bars of all instruments in one place, each instrument's own a contiguous run: what everything else computes on.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
@@ -10,10 +11,10 @@ use crate::days;
 
 /// Bars sorted by key and session, with the range of rows of each instrument.
 ///
-/// Cheap to read in parallel, never changed: [`Panel::as_of`] and [`Panel::adjust`] give new ones.
+/// Cheap to read in parallel and to clone, never changed: [`Panel::as_of`] and [`Panel::adjust`] give new ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    bars: Bars,
+    bars: Arc<Bars>,
     /// The first row of each instrument, and the number of rows at the end.
     starts: Vec<usize>,
 }
@@ -59,7 +60,7 @@ impl Panel {
         for i in 1..starts.len() {
             starts[i] += starts[i - 1];
         }
-        Self { bars, starts }
+        Self { bars: Arc::new(bars), starts }
     }
 
     /// The number of rows.
@@ -80,6 +81,11 @@ impl Panel {
     /// All rows as columns.
     pub fn bars(&self) -> &Bars {
         &self.bars
+    }
+
+    /// The same rows, for whom they outlive the panel.
+    pub(crate) fn shared_bars(&self) -> Arc<Bars> {
+        Arc::clone(&self.bars)
     }
 
     /// The position of an instrument among [`Panel::keys`].
@@ -175,7 +181,7 @@ impl Panel {
             let effective = days::day(split.effective);
             let end =
                 rows.start + self.bars.session[rows.clone()].partition_point(|&session| session < effective);
-            let bars = &mut adjusted.bars;
+            let bars = Arc::make_mut(&mut adjusted.bars);
             for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
                 column[rows.start..end].iter_mut().for_each(|price| *price /= split.ratio);
             }

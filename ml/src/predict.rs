@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::artefact::{Artefact, HorizonModel};
 use crate::bars::{JumpKind, jumps};
 use crate::days;
-use crate::features::{FeatureTable, Inputs, STD_20, WARM_UP_ROWS};
-use crate::models::Fitted;
+use crate::features::{FeatureTable, Inputs, WARM_UP_ROWS};
 use crate::panel::Series;
+use crate::uncertainty::Uncertainty;
 
 /// Features further than this many standard deviations from the mean of training mean that something else is going on
 /// (a suspended stock, a wrong price) than the model has learned from.
@@ -44,8 +44,11 @@ pub struct Predicted {
     pub close: f64,
     /// The expected log return.
     pub expected: f64,
-    /// The scale of its uncertainty (log return).
+    /// The scale of its uncertainty (log return), level included.
     pub scale: f64,
+    /// By what the misses of the last sessions have multiplied the scale: the state of the online correction; 1 where there
+    /// is none.
+    pub level: f64,
     /// Its quantiles at [`crate::conformal::QUANTILES`], never falling.
     pub quantiles: [f64; 7],
     /// The central 80% interval.
@@ -124,18 +127,25 @@ pub fn forecast(
         let (expected, found) = (artefact.features.join(", "), names.join(", "));
         return Err(PredictError::OtherFeatures { expected, found });
     }
+    let uncertainty = Uncertainty::of(artefact, inputs, session);
     let panel = inputs.panel;
     let mut forecasts = Vec::with_capacity(panel.keys().len() * artefact.models.len());
     for instrument in 0..panel.keys().len() {
         let series = panel.series(instrument);
         let features = features_at(inputs, instrument, &series, session);
-        for model in &artefact.models {
+        for (position, model) in artefact.models.iter().enumerate() {
             let outcome = match &features {
                 Err(reason) => Outcome::Abstained(reason.clone()),
-                Ok((t, values)) => match out_of_range(model, &names, values) {
-                    Some(reason) => Outcome::Abstained(reason),
-                    None => Outcome::Predicted(predict(model, series.close[*t], values)),
-                },
+                Ok((t, values)) => {
+                    if let Some(reason) = out_of_range(model, &names, values) {
+                        Outcome::Abstained(reason)
+                    } else {
+                        let scale = uncertainty.scale(position, model, series.key, values);
+                        let level = uncertainty.level(position);
+                        let made = predict(model, series.key, series.close[*t], values, scale);
+                        Outcome::Predicted(Predicted { level, ..made })
+                    }
+                }
             };
             forecasts.push(Forecast { key: series.key.to_owned(), session, horizon: model.horizon, outcome });
         }
@@ -170,25 +180,22 @@ fn features_at(
 }
 
 fn out_of_range(model: &HorizonModel, names: &[&str], values: &[f64]) -> Option<Abstention> {
-    let far = |(feature, value): (usize, &f64)| match &model.fitted {
-        Fitted::Constant(_) => !value.is_finite(),
-        Fitted::Linear(linear) => {
-            let distance = (value - linear.mean[feature]) / linear.std[feature];
-            distance.is_nan() || distance.abs() > FARTHEST
-        }
+    let far = |(feature, value): (usize, &f64)| {
+        let distance = model.fitted.distance(feature, *value);
+        distance.is_nan() || distance.abs() > FARTHEST
     };
     let feature = values.iter().enumerate().position(far)?;
     Some(Abstention::FeatureOutOfRange { feature: names[feature].to_owned(), value: values[feature] })
 }
 
-fn predict(model: &HorizonModel, close: f64, values: &[f64]) -> Predicted {
-    let expected = model.fitted.predict(values);
-    let scale = model.calibration.scale.of(values[STD_20], model.horizon);
+fn predict(model: &HorizonModel, key: &str, close: f64, values: &[f64], scale: f64) -> Predicted {
+    let expected = model.fitted.predict_for(key, values);
     let distribution = model.calibration.distribution(expected, scale);
     Predicted {
         close,
         expected,
         scale,
+        level: 1.0,
         quantiles: distribution.quantiles,
         interval_80: distribution.interval_80(),
         interval_95: distribution.interval_95(),

@@ -6,18 +6,23 @@ use chrono::{Months, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::{Artefact, HorizonModel};
-use crate::conformal::{NEEDED_SCORES, Scale};
+use crate::conformal::{Calibration, NEEDED_SCORES, Scale};
 use crate::days;
+use crate::drift::FeatureReference;
 use crate::evaluation::{
-    self, CALIBRATION_QUARTERS, Evaluation, HorizonEvaluation, TestRows, calibrate, quarter_start, quarters,
-    quarters_after, walk_forward,
+    self, CALIBRATION_QUARTERS, Evaluation, HorizonEvaluation, TestRows, Units, calibrate, quarter_start,
+    quarters, quarters_after, walk_forward,
 };
 use crate::features::{FeatureTable, Inputs, Labels, known_news};
-use crate::leaks::{self, LeakReport};
+use crate::leaks::{self, LeakCheck, LeakReport};
 use crate::models::{Family, FitError, Task};
+use crate::panel::Panel;
+use crate::volatility;
 
 /// The share of the quarters that is used for scoring when nobody says from when on.
 const TEST_SHARE: f64 = 0.25;
+/// Sessions the first model of a walk-forward learns from at least, besides those its labels and the embargo take.
+const LEAST_LEARNING: usize = 20;
 
 /// What is to be trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,8 +46,8 @@ impl Default for TrainingSpec {
     fn default() -> Self {
         Self {
             family: Family::Ridge { alpha: 1000.0 },
-            horizons: vec![1, 5],
-            scale: Scale::Volatility,
+            horizons: vec![1, 5, 20],
+            scale: Scale::Har,
             test_start: None,
             seed: 42,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -59,6 +64,8 @@ pub struct Trained {
     pub evaluation: Evaluation,
     /// What the leak sentinel looked at; it passed.
     pub leak_report: LeakReport,
+    /// SHA-256 of the table of features it learned from.
+    pub features_digest: String,
 }
 
 /// How far training has come: `step` of `steps` is about to begin.
@@ -132,10 +139,8 @@ pub fn train(
     if horizons.is_empty() || horizons[0] == 0 {
         return Err(TrainError::BadSpec("at least one horizon is needed, and none of them zero"));
     }
-    if let Family::Ridge { alpha } = spec.family
-        && !(alpha.is_finite() && alpha >= 0.0)
-    {
-        return Err(TrainError::BadSpec("the penalty of ridge must be a number from zero up"));
+    if let Some(flaw) = spec.family.flaw() {
+        return Err(TrainError::BadSpec(flaw));
     }
     let mut steps = Steps { done: 0, all: 2 + 2 * horizons.len(), progress };
 
@@ -149,6 +154,10 @@ pub fn train(
     steps.next(Stage::LeakChecks)?;
     let checks = leaks::check_features(&inputs, &features, &FeatureTable::compute, spec.seed);
     let mut report = LeakReport { checks, suspicions: Vec::new() };
+    let volatility = (spec.scale == Scale::Har).then(|| volatility::table(&inputs, &features));
+    if let Some(table) = &volatility {
+        report.checks.extend(check_volatility(&inputs, table, spec.seed));
+    }
     refuse_leaks(&report)?;
 
     let (mut models, mut evaluations) = (Vec::new(), Vec::new());
@@ -165,18 +174,28 @@ pub fn train(
         )?);
         refuse_leaks(&report)?;
         let folds = quarters(course.test_start, CALIBRATION_QUARTERS, course.last_session);
-        let rows = TestRows::collect(&panel, &task, folds);
+        let placebo = evaluation::placebo(&panel, &task, spec.family, &folds, spec.seed)?;
+        let rows = TestRows::collect(&panel, &task, folds).embargoed(&panel, horizon);
         // Published forecasts come from a model that knows every label ended by `as_of`.
         let everything = days::day(as_of) + 1;
         let mut walk = walk_forward(&task, &rows, spec.family, &[everything])?;
 
         steps.next(Stage::Evaluating { horizon })?;
-        let evaluation = evaluation::evaluate(&task, &rows, &walk, spec.scale)?;
+        let (units, volatility) = match &volatility {
+            None => (Units::of(&rows, spec.scale), None),
+            Some(table) => {
+                let cutoffs = [rows.cutoffs.as_slice(), &[everything]].concat();
+                let mut learned = volatility::fit(table, &labels, &cutoffs)?;
+                (Units::har(&rows, table, &learned), learned.pop())
+            }
+        };
+        let mut evaluation = evaluation::evaluate(&task, &rows, &walk, &units)?;
+        evaluation.placebo = Some(placebo);
         report.suspicions.extend(leaks::suspicions(&evaluation));
-        let calibration = last_year(&rows, &walk.predicted, spec.scale, course.last_session)?;
+        let calibration = last_year(&panel, &rows, &walk.predicted, &units, course.last_session)?;
         let fitted = walk.fitted.pop().ok_or(FitError::Singular)?;
         let training_rows = (0..features.len()).filter(|&row| task.labelled(row)).count();
-        models.push(HorizonModel { horizon, training_rows, fitted, calibration });
+        models.push(HorizonModel { horizon, training_rows, fitted, volatility, calibration });
         evaluations.push(evaluation);
     }
     let artefact = Artefact {
@@ -188,20 +207,31 @@ pub fn train(
         data_digest: panel.digest(),
         seed: spec.seed,
         code_version: spec.code_version.clone(),
+        reference: FeatureReference::learn(&features),
     };
     let evaluation = course.evaluation(evaluations);
-    Ok(Trained { artefact, evaluation, leak_report: report })
+    Ok(Trained { artefact, evaluation, leak_report: report, features_digest: features.digest() })
+}
+
+/// The columns the scale of uncertainty is learned from are held to the same demands as features.
+pub(crate) fn check_volatility(inputs: &Inputs<'_>, table: &FeatureTable, seed: u64) -> Vec<LeakCheck> {
+    let compute = |inputs: &Inputs<'_>| volatility::table(inputs, &FeatureTable::compute(inputs));
+    let mut checks = leaks::check_table(inputs, table, &compute, seed);
+    for check in &mut checks {
+        check.case = format!("scale of uncertainty, {}", check.case);
+    }
+    checks
 }
 
 /// Tells the caller before each step.
-struct Steps<'a> {
-    done: usize,
-    all: usize,
-    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+pub(crate) struct Steps<'a> {
+    pub(crate) done: usize,
+    pub(crate) all: usize,
+    pub(crate) progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 
 impl Steps<'_> {
-    fn next(&mut self, stage: Stage) -> Result<(), TrainError> {
+    pub(crate) fn next(&mut self, stage: Stage) -> Result<(), TrainError> {
         let progress = Progress { step: self.done, steps: self.all, stage };
         self.done += 1;
         match (self.progress)(progress) {
@@ -211,20 +241,20 @@ impl Steps<'_> {
     }
 }
 
-fn refuse_leaks(report: &LeakReport) -> Result<(), TrainError> {
+pub(crate) fn refuse_leaks(report: &LeakReport) -> Result<(), TrainError> {
     if report.passed() { Ok(()) } else { Err(TrainError::Leak(Box::new(report.clone()))) }
 }
 
 /// The time line of a training.
-struct Course {
-    first_session: NaiveDate,
-    last_session: NaiveDate,
-    test_start: NaiveDate,
+pub(crate) struct Course {
+    pub(crate) first_session: NaiveDate,
+    pub(crate) last_session: NaiveDate,
+    pub(crate) test_start: NaiveDate,
 }
 
 impl Course {
-    /// Finds the quarters: some to learn from, four to calibrate on, the rest to score.
-    fn of(
+    /// Finds the quarters: some to learn from, four to calibrate on, the rest to score. A short history leaves fewer to score.
+    pub(crate) fn of(
         inputs: &Inputs<'_>,
         features: &FeatureTable,
         horizons: &[usize],
@@ -244,15 +274,23 @@ impl Course {
                 crate::features::WARM_UP_ROWS + 1 + longest
             )));
         };
-        let first_quarter = quarter_start(days::date(first));
         let last_quarter = quarter_start(days::date(last));
-        let count = quarters(first_quarter, 0, last_quarter).len();
-        let test = ((count as f64 * TEST_SHARE).round() as usize).max(1);
-        let needed = test + CALIBRATION_QUARTERS as usize + 1;
-        if test_start.is_none() && count < needed {
+        let count = quarters(quarter_start(days::date(first)), 0, last_quarter).len();
+        // What can be forecast at all: the label of the first row learned from and the embargo have to have passed.
+        let sessions = inputs.panel.sessions();
+        let learned = sessions.partition_point(|&session| days::day(session) < first) + LEAST_LEARNING;
+        let ready = sessions.get(learned + 2 * longest).copied();
+        let begins =
+            ready.map(|ready| if quarter_start(ready) == ready { ready } else { next_quarter(ready) });
+        let forecast = begins.map_or(0, |begins| quarters(begins, 0, last_quarter).len());
+        let wanted = ((count as f64 * TEST_SHARE).round() as usize).max(1);
+        let test = wanted.min(forecast.saturating_sub(CALIBRATION_QUARTERS as usize));
+        if test_start.is_none() && test == 0 {
+            let needed = CALIBRATION_QUARTERS + 1;
             return Err(not_enough(format!(
-                "usable rows lie in {count} calendar quarters from {} to {}; at least {needed} are needed: one to \
-                 learn from, {CALIBRATION_QUARTERS} to calibrate on and {test} to score",
+                "usable rows lie in {count} calendar quarters from {} to {}, and at a horizon of {longest} {forecast} of \
+                 them can be forecast by what ended before; at least {needed} are needed: {CALIBRATION_QUARTERS} to \
+                 calibrate on and one to score",
                 days::date(first),
                 days::date(last),
             )));
@@ -264,25 +302,33 @@ impl Course {
         Ok(Self { first_session, last_session, test_start })
     }
 
-    fn evaluation(&self, horizons: Vec<HorizonEvaluation>) -> Evaluation {
+    pub(crate) fn evaluation(&self, horizons: Vec<HorizonEvaluation>) -> Evaluation {
         Evaluation { test_start: self.test_start, test_end: self.last_session, horizons }
     }
 }
 
+fn next_quarter(date: NaiveDate) -> NaiveDate {
+    quarters_after(quarter_start(date), 1)
+}
+
 /// Calibrates published forecasts on the out-of-sample forecasts of the last year, as long as a quarter of the
 /// evaluation was calibrated on.
-fn last_year(
+pub(crate) fn last_year(
+    panel: &Panel,
     rows: &TestRows,
     predicted: &[f64],
-    scale: Scale,
+    units: &Units,
     last_session: NaiveDate,
-) -> Result<crate::conformal::Calibration, TrainError> {
+) -> Result<Calibration, TrainError> {
     let from = days::day(last_session - Months::new(3 * CALIBRATION_QUARTERS));
     let recent: Vec<usize> = (0..rows.len()).filter(|&i| rows.session[i] > from).collect();
     let found = recent.len();
-    calibrate(rows, predicted, scale, recent.into_iter()).ok_or_else(|| TrainError::NotEnoughData {
-        detail: format!(
-            "{found} forecasts of the last year to calibrate on; at least {NEEDED_SCORES} are needed"
-        ),
-    })
+    let calibrated =
+        calibrate(rows, predicted, units, recent.into_iter()).ok_or_else(|| TrainError::NotEnoughData {
+            detail: format!(
+                "{found} forecasts of the last year to calibrate on; at least {NEEDED_SCORES} are needed"
+            ),
+        })?;
+    let instruments = panel.keys().iter().cloned().zip(calibrated.factors).collect();
+    Ok(Calibration { instruments, ..calibrated.calibration })
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use almanac_ml::bars::{decode_csv, read_parquet};
 use almanac_ml::conformal::Scale;
 use almanac_ml::evaluation::{
-    CALIBRATION_QUARTERS, HorizonEvaluation, IntervalMetrics, Method, PointMetrics, TestRows, Walk, evaluate,
-    quarters, walk_forward,
+    CALIBRATION_QUARTERS, HorizonEvaluation, IntervalMetrics, Method, PointMetrics, TestRows, Units, Walk,
+    evaluate, quarters, walk_forward,
 };
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::{Fitted, Task};
@@ -75,7 +75,7 @@ impl World {
         let folds = quarters(date(test_start), CALIBRATION_QUARTERS, last);
         let rows = TestRows::collect(&self.panel, &task, folds);
         let walk = walk_forward(&task, &rows, RIDGE, &[]).unwrap();
-        let evaluation = evaluate(&task, &rows, &walk, Scale::Volatility).unwrap();
+        let evaluation = evaluate(&task, &rows, &walk, &Units::of(&rows, Scale::Volatility)).unwrap();
         (rows, walk, evaluation)
     }
 }

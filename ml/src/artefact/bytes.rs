@@ -22,6 +22,10 @@ impl Writer {
         self.raw(&value.to_le_bytes());
     }
 
+    pub fn small(&mut self, value: u32) {
+        self.raw(&value.to_le_bytes());
+    }
+
     pub fn day(&mut self, value: i32) {
         self.raw(&value.to_le_bytes());
     }
@@ -69,6 +73,10 @@ impl<'a> Reader<'a> {
 
     pub fn size(&mut self) -> Result<usize, ArtefactError> {
         usize::try_from(self.int()?).map_err(|_| ArtefactError::Truncated)
+    }
+
+    pub fn small(&mut self) -> Result<u32, ArtefactError> {
+        Ok(u32::from_le_bytes(self.array()?))
     }
 
     pub fn day(&mut self) -> Result<i32, ArtefactError> {

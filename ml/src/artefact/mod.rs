@@ -1,21 +1,29 @@
 //! What training leaves behind: numbers in a format of our own, never code. The same model gives the same bytes, and
 //! bytes are opened only when their digest is the expected one.
 //!
-//! Format: `ALMANACM`, a format number, then the fields of [`Artefact`] in their order (see `bytes.rs`).
+//! Format: `ALMANACM`, a format number, then the fields of [`Artefact`] in their order (see `bytes.rs` and `models.rs`).
+//! Format 1, which is still read, ended before the reference of the features.
 
 mod bytes;
+mod models;
+mod reference;
+
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use crate::conformal::{Calibration, Scale};
 use crate::days;
-use crate::models::{Family, Fitted, Linear};
+use crate::drift::FeatureReference;
+use crate::models::{Family, Fitted};
 use bytes::{Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"ALMANACM";
-/// Raised with every change of the format; bytes of another format are refused.
-const FORMAT: u64 = 1;
+/// Raised with every change of the format; bytes of a later format are refused.
+const FORMAT: u64 = 2;
+/// The format that keeps no reference of the features.
+const WITHOUT_REFERENCE: u64 = 1;
 
 /// A trained model with everything needed to forecast with it and to train it again.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +44,8 @@ pub struct Artefact {
     pub seed: u64,
     /// The code that trained it.
     pub code_version: String,
+    /// What the features looked like in training; empty in artefacts of format 1.
+    pub reference: FeatureReference,
 }
 
 /// The model of one horizon.
@@ -47,6 +57,8 @@ pub struct HorizonModel {
     pub training_rows: usize,
     /// What it learned.
     pub fitted: Fitted,
+    /// What the scale of its uncertainty is computed with; only where that is [`Scale::Har`].
+    pub volatility: Option<Fitted>,
     /// How far off its forecasts of the last year were.
     pub calibration: Calibration,
 }
@@ -91,14 +103,7 @@ impl Artefact {
         let mut out = Writer::default();
         out.raw(MAGIC);
         out.int(FORMAT);
-        match self.family {
-            Family::Zero => out.byte(0),
-            Family::Drift => out.byte(1),
-            Family::Ridge { alpha } => {
-                out.byte(2);
-                out.float(alpha);
-            }
-        }
+        models::write_family(&mut out, &self.family);
         out.int(self.features.len() as u64);
         self.features.iter().for_each(|name| out.text(name));
         out.int(self.models.len() as u64);
@@ -108,6 +113,7 @@ impl Artefact {
         out.text(&self.data_digest);
         out.int(self.seed);
         out.text(&self.code_version);
+        reference::write(&mut out, &self.reference);
         out.bytes
     }
 
@@ -126,20 +132,16 @@ impl Artefact {
     fn parse(bytes: &[u8]) -> Result<Self, ArtefactError> {
         let mut input = Reader { rest: bytes.strip_prefix(MAGIC).ok_or(ArtefactError::Foreign)? };
         let format = input.int()?;
-        if format != FORMAT {
+        if format != FORMAT && format != WITHOUT_REFERENCE {
             return Err(ArtefactError::UnknownFormat { found: format });
         }
-        let family = match input.byte()? {
-            0 => Family::Zero,
-            1 => Family::Drift,
-            2 => Family::Ridge { alpha: input.float()? },
-            _ => return Err(ArtefactError::Malformed("an unknown family")),
-        };
+        let family = models::read_family(&mut input)?;
         let names = input.count(8)?;
         let features = (0..names).map(|_| input.text()).collect::<Result<Vec<_>, _>>()?;
         let models = input.count(8)?;
         let models =
             (0..models).map(|_| read_model(&mut input, features.len())).collect::<Result<Vec<_>, _>>()?;
+        let count = features.len();
         let artefact = Self {
             family,
             features,
@@ -149,6 +151,11 @@ impl Artefact {
             data_digest: input.text()?,
             seed: input.int()?,
             code_version: input.text()?,
+            reference: if format == WITHOUT_REFERENCE {
+                FeatureReference::default()
+            } else {
+                reference::read(&mut input, count)?
+            },
         };
         if input.rest.is_empty() {
             Ok(artefact)
@@ -161,23 +168,20 @@ impl Artefact {
 fn write_model(out: &mut Writer, model: &HorizonModel) {
     out.int(model.horizon as u64);
     out.int(model.training_rows as u64);
-    match &model.fitted {
-        Fitted::Constant(value) => {
-            out.byte(0);
-            out.float(*value);
-        }
-        Fitted::Linear(linear) => {
-            out.byte(1);
-            out.floats(&linear.mean);
-            out.floats(&linear.std);
-            out.floats(&linear.coefficient);
-            out.float(linear.intercept);
-        }
-    }
+    models::write_fitted(out, &model.fitted);
     out.byte(match model.calibration.scale {
         Scale::Constant => 0,
         Scale::Volatility => 1,
+        Scale::Har => 2,
     });
+    if let Some(volatility) = &model.volatility {
+        models::write_fitted(out, volatility);
+        out.int(model.calibration.instruments.len() as u64);
+        for (key, factor) in &model.calibration.instruments {
+            out.text(key);
+            out.float(*factor);
+        }
+    }
     out.int(model.calibration.rows as u64);
     out.floats(&model.calibration.grid);
 }
@@ -188,35 +192,34 @@ fn read_model(input: &mut Reader<'_>, features: usize) -> Result<HorizonModel, A
         return Err(ArtefactError::Malformed("a horizon of zero"));
     }
     let training_rows = input.size()?;
-    let fitted = match input.byte()? {
-        0 => Fitted::Constant(input.float()?),
-        1 => {
-            let (mean, std, coefficient) = (input.floats()?, input.floats()?, input.floats()?);
-            if [&mean, &std, &coefficient].iter().any(|values| values.len() != features) {
-                return Err(ArtefactError::Malformed("not one weight per feature"));
-            }
-            if std.iter().any(|&std| std <= 0.0) {
-                return Err(ArtefactError::Malformed("a deviation that is not positive"));
-            }
-            Fitted::Linear(Linear { mean, std, coefficient, intercept: input.float()? })
-        }
-        _ => return Err(ArtefactError::Malformed("an unknown kind of model")),
-    };
+    let fitted = models::read_fitted(input, features)?;
     let scale = match input.byte()? {
         0 => Scale::Constant,
         1 => Scale::Volatility,
+        2 => Scale::Har,
         _ => return Err(ArtefactError::Malformed("an unknown scale")),
     };
+    let (mut volatility, mut instruments) = (None, BTreeMap::new());
+    if scale == Scale::Har {
+        volatility = Some(models::read_fitted(input, crate::volatility::NAMES.len())?);
+        for _ in 0..input.count(16)? {
+            instruments.insert(input.text()?, input.float()?);
+        }
+    }
     let (rows, grid) = (input.size()?, input.floats()?);
-    let calibration = Calibration::from_parts(scale, rows, grid)
-        .ok_or(ArtefactError::Malformed("score quantiles that fall or are not 199"))?;
-    Ok(HorizonModel { horizon, training_rows, fitted, calibration })
+    let calibration =
+        Calibration::from_parts(scale, rows, grid, instruments).ok_or(ArtefactError::Malformed(
+            "score quantiles that fall or are not 199, or a factor of an instrument below zero",
+        ))?;
+    Ok(HorizonModel { horizon, training_rows, fitted, volatility, calibration })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::drift::ColumnReference;
+    use crate::models::Linear;
 
     fn artefact() -> Artefact {
         let scores = (0..500).map(|i| f64::from(i) / 100.0 - 2.5).collect();
@@ -231,6 +234,7 @@ mod tests {
             horizon,
             training_rows: 1234,
             fitted,
+            volatility: None,
             calibration: calibration.clone(),
         };
         Artefact {
@@ -242,7 +246,26 @@ mod tests {
             data_digest: "ab".repeat(32),
             seed: 42,
             code_version: "0.1.0".to_owned(),
+            reference: FeatureReference { columns: vec![column(0.5), column(-2.0)] },
         }
+    }
+
+    fn column(middle: f64) -> ColumnReference {
+        let quantiles = (0..200).map(|k| middle + f64::from(k) / 64.0).collect();
+        ColumnReference { quantiles, usual_stability: 0.125, usual_distance: 0.0625 }
+    }
+
+    /// The artefact above as the first format wrote it.
+    const FORMAT_1: &[u8] = include_bytes!("../../tests/fixtures/artefact-1.model");
+    /// The same as the second format writes it.
+    const FORMAT_2: &[u8] = include_bytes!("../../tests/fixtures/artefact-2.model");
+
+    #[test]
+    fn every_format_there_has_been_is_still_read() {
+        let without = Artefact { reference: FeatureReference::default(), ..artefact() };
+        assert_eq!(Artefact::open(FORMAT_1, &digest(FORMAT_1)).unwrap(), without);
+        assert_eq!(Artefact::open(FORMAT_2, &digest(FORMAT_2)).unwrap(), artefact());
+        assert_eq!(artefact().to_bytes(), FORMAT_2, "what is written today is the last of them");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use polars::prelude::{
-    ArrowDataType, Column, DataFrame, DataType, Int32Chunked, IntoColumn, IntoSeries, NewChunkedArray,
-    ParallelStrategy, ParquetReader, ParquetWriter, PolarsError, SerReader,
+    ArrowDataType, ChunkedArray, Column, DataFrame, DataType, Int32Chunked, IntoColumn, IntoSeries,
+    NewChunkedArray, ParallelStrategy, ParquetReader, ParquetWriter, PolarsError, PolarsNumericType,
+    SerReader,
 };
 
 use super::rows::{Cell, Cells, Collector};
@@ -29,17 +30,17 @@ pub fn decode_parquet(bytes: &[u8], rules: &Rules<'_>) -> Result<Decoded, CodecE
     for i in 0..table.len() {
         let (place, row) = (table.symbol[i] as usize, i + 1);
         let symbol = table.symbols[place].as_str();
-        match table.session[i] {
+        match table.session.get(i) {
             _ if symbol.is_empty() => rows.unreadable("", row, "no symbol".to_owned()),
             None => rows.unreadable(symbol, row, "no date".to_owned()),
             Some(session) => {
                 let key = *keys[place].get_or_insert_with(|| rows.key(symbol));
                 let cells = Cells {
-                    open: price(table.prices[0][i].unwrap_or(f64::NAN)),
-                    high: price(table.prices[1][i].unwrap_or(f64::NAN)),
-                    low: price(table.prices[2][i].unwrap_or(f64::NAN)),
-                    close: table.prices[3][i].map_or(Cell::Missing, Cell::Number),
-                    volume: table.volume[i].map_or(Cell::Missing, Cell::Number),
+                    open: price(table.prices[0].get(i).unwrap_or(f64::NAN)),
+                    high: price(table.prices[1].get(i).unwrap_or(f64::NAN)),
+                    low: price(table.prices[2].get(i).unwrap_or(f64::NAN)),
+                    close: table.prices[3].get(i).map_or(Cell::Missing, Cell::Number),
+                    volume: table.volume.get(i).map_or(Cell::Missing, Cell::Number),
                 };
                 rows.take(key, session, row, cells);
             }
@@ -54,26 +55,29 @@ pub fn decode_parquet(bytes: &[u8], rules: &Rules<'_>) -> Result<Decoded, CodecE
 /// When the file is damaged, no table of bars, or holds a row without symbol, date, close or volume.
 pub fn read_parquet(bytes: &[u8]) -> Result<Bars, CodecError> {
     let table = Table::read(bytes)?;
-    let whole = |column: &[Option<f64>], name: &str| -> Result<Vec<f64>, CodecError> {
-        let bad = || CodecError::BadParquet { detail: format!("a row has no {name}") };
-        column.iter().map(|value| value.filter(|value| value.is_finite()).ok_or_else(bad)).collect()
-    };
-    let holed = |column: &[Option<f64>]| column.iter().map(|price| price.unwrap_or(f64::NAN)).collect();
-    let session = table.session.iter().copied().collect::<Option<Vec<i32>>>();
+    let [open, high, low, close] = table.prices;
     let bars = Bars {
-        session: session.ok_or_else(|| CodecError::BadParquet { detail: "a row has no date".to_owned() })?,
-        open: holed(&table.prices[0]),
-        high: holed(&table.prices[1]),
-        low: holed(&table.prices[2]),
-        close: whole(&table.prices[3], "close")?,
-        volume: whole(&table.volume, "volume")?,
+        session: table.session.whole().ok_or_else(|| without("date"))?,
+        open: open.holed(),
+        high: high.holed(),
+        low: low.holed(),
+        close: finite(close).ok_or_else(|| without("close"))?,
+        volume: finite(table.volume).ok_or_else(|| without("volume"))?,
         keys: table.symbols,
         key: table.symbol,
     };
     if bars.keys.iter().any(String::is_empty) {
-        return Err(CodecError::BadParquet { detail: "a row has no symbol".to_owned() });
+        return Err(without("symbol"));
     }
     Ok(bars.into_sorted())
+}
+
+fn without(column: &str) -> CodecError {
+    CodecError::BadParquet { detail: format!("a row has no {column}") }
+}
+
+fn finite(column: Values<f64>) -> Option<Vec<f64>> {
+    column.whole().filter(|values| values.iter().all(|value| value.is_finite()))
 }
 
 /// Writes bars as Parquet. The same bars give the same bytes, whatever the number of threads.
@@ -104,10 +108,41 @@ pub fn encode_parquet(bars: &Bars) -> Result<Vec<u8>, CodecError> {
 struct Table {
     symbols: Vec<String>,
     symbol: Vec<u32>,
-    session: Vec<Option<i32>>,
+    session: Values<i32>,
     /// Open, high, low and close.
-    prices: [Vec<Option<f64>>; 4],
-    volume: Vec<Option<f64>>,
+    prices: [Values<f64>; 4],
+    volume: Values<f64>,
+}
+
+/// A column whose rows may have nothing.
+struct Values<T> {
+    values: Vec<T>,
+    /// Per row whether it has a value; absent where all have, as nearly always.
+    known: Option<Vec<bool>>,
+}
+
+impl<T: Copy> Values<T> {
+    /// The value of a row.
+    fn get(&self, row: usize) -> Option<T> {
+        self.known.as_ref().is_none_or(|known| known[row]).then(|| self.values[row])
+    }
+
+    /// The values, when every row has one.
+    fn whole(self) -> Option<Vec<T>> {
+        self.known.is_none_or(|known| known.iter().all(|known| *known)).then_some(self.values)
+    }
+}
+
+impl Values<f64> {
+    /// The values, NaN where there is none.
+    fn holed(mut self) -> Vec<f64> {
+        for (value, _) in
+            self.values.iter_mut().zip(self.known.iter().flatten()).filter(|(_, known)| !**known)
+        {
+            *value = f64::NAN;
+        }
+        self.values
+    }
 }
 
 impl Table {
@@ -149,19 +184,22 @@ impl Table {
         }
         // One thread: the caller decides what runs beside what.
         let reader = reader.read_parallel(ParallelStrategy::None).with_columns(Some(chosen.clone()));
-        let frame = reader.set_rechunk(true).finish().map_err(bad)?;
-        let column = |place: usize| frame.column(&chosen[place]).map_err(bad);
-        let (symbols, symbol) = names(column(0)?).map_err(bad)?;
-        let number = |place: usize| numbers(column(place)?).map_err(bad);
+        let mut frame = reader.set_rechunk(true).finish().map_err(bad)?;
+        // Taken out one by one, so that each goes on without a copy.
+        let mut take = |place: usize| frame.drop_in_place(&chosen[place]);
+        let (symbols, symbol) = take(0).and_then(|column| names(&column)).map_err(bad)?;
+        let session = take(1).and_then(sessions).map_err(bad)?;
+        let mut number = |place: usize| take(place).and_then(numbers).map_err(bad);
         let table = Self {
             symbols,
             symbol,
-            session: sessions(column(1)?).map_err(bad)?,
+            session,
             prices: [number(2)?, number(3)?, number(4)?, number(5)?],
             volume: number(6)?,
         };
         // Damaged files have been seen to give columns of different lengths.
-        let lengths = table.prices.iter().map(Vec::len).chain([table.session.len(), table.volume.len()]);
+        let lengths = [table.session.values.len(), table.volume.values.len()];
+        let lengths = table.prices.iter().map(|prices| prices.values.len()).chain(lengths);
         if lengths.into_iter().any(|length| length != table.len()) {
             return Err(CodecError::BadParquet { detail: "the columns have different lengths".to_owned() });
         }
@@ -206,13 +244,29 @@ fn names(column: &Column) -> Result<(Vec<String>, Vec<u32>), PolarsError> {
     Ok((symbols, rows))
 }
 
-fn sessions(column: &Column) -> Result<Vec<Option<i32>>, PolarsError> {
+fn sessions(column: Column) -> Result<Values<i32>, PolarsError> {
     if column.dtype() == &DataType::Date {
-        return Ok(column.date()?.physical().iter().collect());
+        return Ok(owned(column.date()?.physical().clone(), column));
     }
-    Ok(column.str()?.iter().map(|text| csv_file::session(text?.as_bytes())).collect())
+    let days: Vec<Option<i32>> =
+        column.str()?.iter().map(|text| csv_file::session(text?.as_bytes())).collect();
+    let known = days.iter().map(Option::is_some).collect();
+    Ok(Values { values: days.into_iter().map(Option::unwrap_or_default).collect(), known: Some(known) })
 }
 
-fn numbers(column: &Column) -> Result<Vec<Option<f64>>, PolarsError> {
-    Ok(column.cast(&DataType::Float64)?.f64()?.iter().collect())
+fn numbers(column: Column) -> Result<Values<f64>, PolarsError> {
+    let column =
+        if column.dtype() == &DataType::Float64 { column } else { column.cast(&DataType::Float64)? };
+    Ok(owned(column.f64()?.clone(), column))
+}
+
+/// The values of a column themselves, without a copy where nobody else holds them.
+fn owned<T: PolarsNumericType>(mut array: ChunkedArray<T>, column: Column) -> Values<T::Native> {
+    drop(column);
+    array.rechunk_mut();
+    let Some(part) = array.downcast_into_iter().next() else {
+        return Values { values: Vec::new(), known: None };
+    };
+    let (_, values, known) = part.into_inner();
+    Values { values: values.to_vec(), known: known.map(|known| known.iter().collect()) }
 }

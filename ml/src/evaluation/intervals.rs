@@ -3,9 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::distributions::{DistributionMetrics, Forecast, Tally};
+use super::ranked::{self, Ranked};
 use super::walk::TestRows;
-use crate::conformal::{Calibration, QUANTILES, Scale, symmetric_quantile};
+use crate::conformal::{Calibration, Crps, Scale, instrument_factors, symmetric_quantile};
 use crate::days;
+use crate::features::FeatureTable;
+use crate::models::Fitted;
+use crate::panel::Panel;
+use crate::volatility::garch::{Garch, Shocks};
+use crate::volatility::{self, Level, Reaction};
 
 /// Quarters whose residuals calibrate the one after them.
 pub const CALIBRATION_QUARTERS: u32 = 4;
@@ -20,6 +27,8 @@ pub enum Method {
     SymmetricConstant,
     /// The same distance to both sides, in units of the 20-day volatility.
     SymmetricVolatility,
+    /// The same distance to both sides, in units of the learned scale with its factors and corrections.
+    SymmetricHar,
     /// Between two quantiles of the published distribution.
     Published,
 }
@@ -56,21 +65,30 @@ pub struct IntervalMetrics {
     pub coverage_day_std: Option<f64>,
 }
 
-/// Scores of the published distributions over all scored rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DistributionMetrics {
-    /// Mean pinball loss over the published quantiles (log return); lower is better.
-    pub pinball: f64,
-    /// Mean squared error of the probability of a rise.
-    pub brier: f64,
-    /// The same for always giving the share of rises seen in calibration.
-    pub brier_climatology: f64,
+/// The lower and upper ends of each row's interval; burn-in rows hold nothing of meaning.
+pub(super) struct Ends {
+    pub low: Vec<f64>,
+    pub high: Vec<f64>,
 }
 
-/// The lower and upper ends of each row's interval; burn-in rows hold nothing of meaning.
-struct Ends {
-    low: Vec<f64>,
-    high: Vec<f64>,
+/// What was published, scored.
+pub(super) struct Published {
+    pub intervals: Vec<IntervalMetrics>,
+    pub distribution: DistributionMetrics,
+    /// Sums over the rows of each session.
+    pub days: Vec<Tally>,
+    /// How well the fifths of each session were told.
+    pub ranked: Vec<Option<Ranked>>,
+    /// The published intervals of [`LEVELS`].
+    pub ends: [Ends; 2],
+    /// The published probability of a rise.
+    pub probability_up: Vec<f64>,
+}
+
+impl Ends {
+    fn of(rows: &TestRows) -> Self {
+        Self { low: vec![0.0; rows.len()], high: vec![0.0; rows.len()] }
+    }
 }
 
 /// How the scored rows are grouped, the same for every method.
@@ -82,6 +100,12 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    /// The third of all rows a row's volatility is in: 0, 1 or 2.
+    pub(super) fn third(&self, volatility: f64) -> usize {
+        let (low, high) = self.thirds;
+        if volatility <= low { 0 } else { 1 + usize::from(volatility > high) }
+    }
+
     pub(super) fn of(rows: &TestRows) -> Self {
         let mut volatility = rows.volatility[rows.first_scored..].to_vec();
         volatility.sort_unstable_by(f64::total_cmp);
@@ -122,7 +146,7 @@ pub(super) fn symmetric(
     let units: Vec<f64> =
         rows.volatility.iter().map(|&volatility| scale.of(volatility, rows.horizon)).collect();
     let score = |i: usize| (rows.actual[i] - predicted[i]).abs() / units[i];
-    let mut ends = LEVELS.map(|_| Ends { low: vec![0.0; rows.len()], high: vec![0.0; rows.len()] });
+    let mut ends = LEVELS.map(|_| Ends::of(rows));
     for (fold, range) in scored_folds(rows) {
         let mut scores: Vec<f64> = calibration_rows(rows, fold).map(score).collect();
         for (level, ends) in LEVELS.into_iter().zip(&mut ends) {
@@ -135,7 +159,7 @@ pub(super) fn symmetric(
     }
     let method = match scale {
         Scale::Constant => Method::SymmetricConstant,
-        Scale::Volatility => Method::SymmetricVolatility,
+        Scale::Volatility | Scale::Har => Method::SymmetricVolatility,
     };
     LEVELS.into_iter().zip(&ends).map(|(level, ends)| measure(rows, groups, ends, method, level)).collect()
 }
@@ -145,53 +169,205 @@ pub(super) fn published(
     rows: &TestRows,
     groups: &Groups,
     predicted: &[f64],
-    scale: Scale,
-) -> Option<(Vec<IntervalMetrics>, DistributionMetrics)> {
-    let mut ends = LEVELS.map(|_| Ends { low: vec![0.0; rows.len()], high: vec![0.0; rows.len()] });
-    let (mut pinball, mut brier, mut climatology) = (0.0, 0.0, 0.0);
-    for (fold, range) in scored_folds(rows) {
+    units: &Units,
+) -> Option<Published> {
+    let mut ends = LEVELS.map(|_| Ends::of(rows));
+    let mut probability_up = vec![0.5; rows.len()];
+    let mut symmetric = LEVELS.map(|_| Ends::of(rows));
+    let mut folds: Vec<Option<(Calibrated, f64)>> = rows.folds.iter().map(|_| None).collect();
+    for (fold, _) in scored_folds(rows) {
         let calibrating: Vec<usize> = calibration_rows(rows, fold).collect();
-        let calibration = calibrate(rows, predicted, scale, calibrating.iter().copied())?;
+        let calibrated = calibrate(rows, predicted, units, calibrating.iter().copied())?;
         let rises =
             calibrating.iter().filter(|&&i| rows.actual[i] > 0.0).count() as f64 / calibrating.len() as f64;
-        for i in range {
-            let unit = scale.of(rows.volatility[i], rows.horizon);
-            let distribution = calibration.distribution(predicted[i], unit);
+        folds[fold] = Some((calibrated, rises));
+    }
+    let (mut days, mut ranked) = (Vec::with_capacity(groups.days.len()), Vec::new());
+    let (mut forecasts, mut outcomes) = (Vec::new(), Vec::new());
+    let crps: Vec<Option<Crps<'_>>> =
+        folds.iter().map(|fold| Some(fold.as_ref()?.0.calibration.crps())).collect();
+    let mut level = (units.scale == Scale::Har).then(|| Level::new(rows.horizon, units.reaction));
+    for day in &groups.days {
+        let first = day[0] as usize;
+        let fold = usize::from(rows.fold[first]);
+        let (calibrated, rises) = folds[fold].as_ref()?;
+        let crps = crps[fold].as_ref()?;
+        let widened = level.as_mut().map_or(1.0, |level| level.at(rows.session[first]));
+        let usual_end = usual_end(rows, day);
+        let (mut missed, mut ended) = (0, 0);
+        let mut tally = Tally::default();
+        forecasts.clear();
+        outcomes.clear();
+        for i in day.iter().map(|&i| i as usize) {
+            let unit = units.each[i] * calibrated.factor(rows.instrument[i]) * widened;
+            let distribution = calibrated.calibration.distribution(predicted[i], unit);
             (ends[0].low[i], ends[0].high[i]) = distribution.interval_80();
             (ends[1].low[i], ends[1].high[i]) = distribution.interval_95();
-            let actual = rows.actual[i];
-            for (quantile, probability) in distribution.quantiles.into_iter().zip(QUANTILES) {
-                let off = actual - quantile;
-                pinball += if off >= 0.0 { probability * off } else { (probability - 1.0) * off };
+            for (half, ends) in calibrated.halves.iter().zip(&mut symmetric) {
+                (ends.low[i], ends.high[i]) = (predicted[i] - half * unit, predicted[i] + half * unit);
             }
-            let rose = f64::from(actual > 0.0);
-            brier += (distribution.probability_up - rose).powi(2);
-            climatology += (rises - rose).powi(2);
+            let actual = rows.actual[i];
+            // Whoever did not trade is heard of too late.
+            if rows.end[i] <= usual_end {
+                ended += 1;
+                missed += usize::from(actual < ends[0].low[i] || actual > ends[0].high[i]);
+            }
+            let forecast = Forecast {
+                calibration: &calibrated.calibration,
+                crps,
+                expected: predicted[i],
+                scale: unit,
+                distribution: &distribution,
+                rises: *rises,
+            };
+            tally.add(&forecast, actual);
+            probability_up[i] = distribution.probability_up;
+            forecasts.push((predicted[i], unit));
+            outcomes.push(actual);
+        }
+        days.push(tally);
+        ranked.push(ranked::score(&calibrated.calibration, &forecasts, &outcomes));
+        if let Some(level) = &mut level {
+            level.record(usual_end, missed as f64 / ended as f64, ended);
         }
     }
-    let n = (rows.len() - rows.first_scored) as f64;
-    let metrics = LEVELS
-        .into_iter()
-        .zip(&ends)
-        .map(|(level, ends)| measure(rows, groups, ends, Method::Published, level))
-        .collect();
-    let distribution = DistributionMetrics {
-        pinball: pinball / n / QUANTILES.len() as f64,
-        brier: brier / n,
-        brier_climatology: climatology / n,
-    };
-    Some((metrics, distribution))
+    let mut whole = Tally::default();
+    for day in &days {
+        whole.absorb(day);
+    }
+    let mut intervals = Vec::new();
+    if units.scale == Scale::Har {
+        let measured = LEVELS.into_iter().zip(&symmetric);
+        intervals
+            .extend(measured.map(|(level, ends)| measure(rows, groups, ends, Method::SymmetricHar, level)));
+    }
+    let measured = LEVELS.into_iter().zip(&ends);
+    intervals.extend(measured.map(|(level, ends)| measure(rows, groups, ends, Method::Published, level)));
+    Some(Published { intervals, distribution: whole.metrics(), days, ranked, ends, probability_up })
+}
+
+/// The session on which the label of a day's instruments usually ends: one that did not trade holds up nobody.
+fn usual_end(rows: &TestRows, day: &[u32]) -> i32 {
+    let mut ends: Vec<i32> = day.iter().map(|&i| rows.end[i as usize]).collect();
+    let middle = ends.len() / 2;
+    *ends.select_nth_unstable(middle).1
+}
+
+/// What residuals are measured in, row by row.
+#[derive(Debug, Clone)]
+pub struct Units {
+    scale: Scale,
+    each: Vec<f64>,
+    /// How the learned scale is corrected from session to session.
+    reaction: Reaction,
+}
+
+impl Units {
+    /// Those that need nothing learned.
+    pub fn of(rows: &TestRows, scale: Scale) -> Self {
+        let each = rows.volatility.iter().map(|&volatility| scale.of(volatility, rows.horizon)).collect();
+        Self { scale, each, reaction: Reaction::default() }
+    }
+
+    /// What the autoregressions of volatility, one per fold, expect of each row.
+    ///
+    /// # Panics
+    /// When there are fewer autoregressions than folds.
+    pub fn har(rows: &TestRows, table: &FeatureTable, learned: &[Fitted]) -> Self {
+        let mut values = Vec::new();
+        let each = (0..rows.len())
+            .map(|i| {
+                table.row(rows.row[i] as usize, &mut values);
+                volatility::scale(&learned[usize::from(rows.fold[i])], &values)
+                    .unwrap_or_else(|| Scale::Har.of(rows.volatility[i], rows.horizon))
+            })
+            .collect();
+        Self { scale: Scale::Har, each, reaction: Reaction::default() }
+    }
+
+    /// The same with another answer to what was missed.
+    #[must_use]
+    pub fn reacting(self, reaction: Reaction) -> Self {
+        Self { reaction, ..self }
+    }
+
+    /// The unit of the row at a position.
+    ///
+    /// # Panics
+    /// When there are not that many rows.
+    pub fn at(&self, position: usize) -> f64 {
+        self.each[position]
+    }
+
+    /// What GARCH models of the shocks, one per fold, expect of each row; nothing when one has nothing to learn from.
+    pub fn garch(rows: &TestRows, panel: &Panel, shocks: &Shocks) -> Option<Self> {
+        let mut each = Vec::with_capacity(rows.len());
+        let mut learned = Vec::new();
+        for &cutoff in &rows.cutoffs {
+            learned.push(Garch::fit(panel, shocks, cutoff)?.variances(panel, shocks, rows.horizon));
+        }
+        for i in 0..rows.len() {
+            let variance = learned[usize::from(rows.fold[i])][rows.row[i] as usize];
+            each.push(if variance > 0.0 {
+                variance.sqrt()
+            } else {
+                Scale::Har.of(rows.volatility[i], rows.horizon)
+            });
+        }
+        Some(Self { scale: Scale::Har, each, reaction: Reaction::default() })
+    }
+
+    /// Half of either, on the scale of logarithms.
+    ///
+    /// # Panics
+    /// When they are of different rows.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        assert_eq!(self.each.len(), other.each.len(), "units of the same rows");
+        let each = self.each.iter().zip(&other.each).map(|(one, two)| (one * two).sqrt()).collect();
+        Self { each, ..self.clone() }
+    }
+}
+
+/// A calibration and, by the position of the instrument, what multiplies its unit.
+pub(crate) struct Calibrated {
+    pub calibration: Calibration,
+    /// Empty where all are one.
+    pub factors: Vec<f64>,
+    /// Half the width of the symmetric interval of each level, in units.
+    halves: [f64; 2],
+}
+
+impl Calibrated {
+    fn factor(&self, instrument: u32) -> f64 {
+        self.factors.get(instrument as usize).copied().unwrap_or(1.0)
+    }
 }
 
 /// The calibration that some forecasts with known outcomes give.
 pub(crate) fn calibrate(
     rows: &TestRows,
     predicted: &[f64],
-    scale: Scale,
+    units: &Units,
     from: impl Iterator<Item = usize>,
-) -> Option<Calibration> {
-    let score = |i: usize| (rows.actual[i] - predicted[i]) / scale.of(rows.volatility[i], rows.horizon);
-    Calibration::from_scores(scale, from.map(score).collect())
+) -> Option<Calibrated> {
+    let mut scores: Vec<(u32, f64)> =
+        from.map(|i| (rows.instrument[i], (rows.actual[i] - predicted[i]) / units.each[i])).collect();
+    let mut factors = Vec::new();
+    if units.scale == Scale::Har {
+        let absolute: Vec<(u32, f64)> =
+            scores.iter().map(|&(instrument, score)| (instrument, score.abs())).collect();
+        let instruments = rows.instrument.iter().max().map_or(0, |&last| last as usize + 1);
+        factors = instrument_factors(&absolute, instruments);
+        for (instrument, score) in &mut scores {
+            *score /= factors.get(*instrument as usize).copied().unwrap_or(1.0);
+        }
+    }
+    let scores: Vec<f64> = scores.into_iter().map(|(_, score)| score).collect();
+    let mut absolute: Vec<f64> = scores.iter().map(|score| score.abs()).collect();
+    let calibration = Calibration::from_scores(units.scale, scores)?;
+    let halves = LEVELS.map(|level| symmetric_quantile(&mut absolute, level));
+    Some(Calibrated { calibration, factors, halves })
 }
 
 fn measure(rows: &TestRows, groups: &Groups, ends: &Ends, method: Method, level: f64) -> IntervalMetrics {
@@ -203,13 +379,12 @@ fn measure(rows: &TestRows, groups: &Groups, ends: &Ends, method: Method, level:
     let instruments = rows.instrument.iter().max().map_or(0, |&last| last as usize + 1);
     let mut by_instrument = vec![(0.0, 0.0); instruments];
     let mut by_third = [(0.0, 0.0); 3];
-    let (low, high) = groups.thirds;
     for i in scored {
         let (actual, is_inside) = (rows.actual[i], f64::from(inside(i)));
         width += ends.high[i] - ends.low[i];
         outside += (ends.low[i] - actual).max(0.0) + (actual - ends.high[i]).max(0.0);
         held += is_inside;
-        let third = if rows.volatility[i] <= low { 0 } else { 1 + usize::from(rows.volatility[i] > high) };
+        let third = groups.third(rows.volatility[i]);
         let groups = [
             &mut by_fold[usize::from(rows.fold[i])],
             &mut by_instrument[rows.instrument[i] as usize],
@@ -247,7 +422,7 @@ fn measure(rows: &TestRows, groups: &Groups, ends: &Ends, method: Method, level:
 }
 
 /// A quantile of sorted values, linear between neighbours.
-fn quantile(sorted: &[f64], probability: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], probability: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = probability * last as f64;
     let below = place.floor() as usize;

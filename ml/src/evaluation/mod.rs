@@ -1,9 +1,17 @@
-//! How a model would have done: walk-forward over calendar quarters, every number beside what expecting nothing and
-//! expecting the drift would have scored on the same rows.
+//! How a model would have done: walk-forward over calendar quarters, every number beside what expecting nothing,
+//! expecting the drift and other ways of guessing would have scored on the same rows, with what chance may have done.
 
+mod bootstrap;
+mod distributions;
 mod intervals;
+mod measures;
+mod paired;
+mod placebo;
 mod points;
+mod ranked;
 mod ranks;
+mod report;
+mod rises;
 mod verdict;
 mod walk;
 
@@ -12,15 +20,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::conformal::Scale;
 use crate::models::{Family, FitError, Fitted, Task};
+use crate::parallel::Threads;
 
-pub use intervals::{CALIBRATION_QUARTERS, DistributionMetrics, IntervalMetrics, LEVELS, Method};
+pub use bootstrap::Bootstrap;
+pub use distributions::DistributionMetrics;
+pub use intervals::{CALIBRATION_QUARTERS, IntervalMetrics, LEVELS, Method, Units};
+pub use measures::{Against, Baseline, Better, Measured};
+pub use paired::{PairedTest, paired_test};
+pub use placebo::{Placebo, PlaceboLine, placebo};
 pub use points::PointMetrics;
 pub use ranks::InformationCoefficient;
+pub use report::{
+    CalibrationReport, InstrumentCoverage, Percentiles, PeriodCoverage, Reliability, Third, ThirdCoverage,
+};
+pub use rises::{Corrected, Correction};
 pub use verdict::{Comparison, Verdict};
 pub use walk::{Fold, TestRows, quarter_start, quarters};
 
-use intervals::Groups;
+use bootstrap::Draws;
 pub(crate) use intervals::calibrate;
+use intervals::{Groups, Published};
+use measures::{Field, Scored};
+pub(crate) use ranks::long_run_variance;
 pub(crate) use walk::quarters_after;
 
 /// How a model did out of sample, for each horizon.
@@ -51,6 +72,23 @@ pub struct HorizonEvaluation {
     pub against_zero: Comparison,
     /// The model's squared error against the drift's.
     pub against_drift: Comparison,
+    /// How the intervals of the measures were made.
+    pub bootstrap: Bootstrap,
+    /// Every measure beside what guessing scores.
+    pub measures: Vec<Measured>,
+    /// How the published distributions are calibrated; nothing where there was too little to calibrate on.
+    pub calibration: Option<CalibrationReport>,
+    /// What correcting the probabilities of a rise would have changed; empty where there was too little to learn from.
+    pub corrections: Vec<Corrected>,
+    /// The family's skill beside that of placebos; every training has it.
+    pub placebo: Option<Placebo>,
+}
+
+impl HorizonEvaluation {
+    /// A measure by its name.
+    pub fn measure(&self, name: &str) -> Option<&Measured> {
+        self.measures.iter().find(|measured| measured.measure == name)
+    }
 }
 
 /// What one way of forecasting scored.
@@ -77,6 +115,12 @@ pub struct QuarterSummary {
     pub test_rows: usize,
     /// Share of squared error the model saved against expecting nothing, in percent.
     pub r2_vs_zero_pct: f64,
+    /// The same against expecting the drift; nothing in evaluations of the first versions.
+    #[serde(default)]
+    pub r2_vs_drift_pct: Option<f64>,
+    /// The mean daily rank correlation of forecast and outcome; nothing where there was nothing to rank.
+    #[serde(default)]
+    pub ic: Option<f64>,
 }
 
 /// A family's forecasts of a walk-forward, and the models that made them.
@@ -98,8 +142,7 @@ pub fn walk_forward(
     family: Family,
     later_cutoffs: &[i32],
 ) -> Result<Walk, FitError> {
-    let folds = rows.folds.iter().map(|fold| crate::days::day(fold.start));
-    let cutoffs: Vec<i32> = folds.chain(later_cutoffs.iter().copied()).collect();
+    let cutoffs: Vec<i32> = rows.cutoffs.iter().chain(later_cutoffs).copied().collect();
     let fitted = family.forecaster().fit(task, &cutoffs)?;
     let predicted = rows.predict(task, &fitted);
     Ok(Walk { fitted, predicted })
@@ -113,7 +156,7 @@ pub fn evaluate(
     task: &Task<'_>,
     rows: &TestRows,
     walk: &Walk,
-    scale: Scale,
+    units: &Units,
 ) -> Result<HorizonEvaluation, FitError> {
     let zero = walk_forward(task, rows, Family::Zero, &[])?.predicted;
     let drift = walk_forward(task, rows, Family::Drift, &[])?.predicted;
@@ -123,47 +166,92 @@ pub fn evaluate(
         return Err(FitError::TooFewRows { before, found: 0, needed: 1 });
     }
     let model = walk.predicted.as_slice();
+    let (zero, drift) = (zero.as_slice(), drift.as_slice());
+    // Climatology is what happened before, around zero and as wide for everyone.
+    let flat = Units::of(rows, Scale::Constant);
+    let ways = [(model, units), (zero, units), (drift, units), (zero, &flat)];
+    let publish = |way: usize| intervals::published(rows, &groups, ways[way].0, ways[way].1);
+    let mut published = Threads::available().map(ways.len(), publish).into_iter();
+    let [by_model, by_zero, by_drift, climatology] = [(); 4].map(|()| published.next().flatten());
+    let draws = Draws::new(groups.days.len(), rows.horizon);
+    let field = Field {
+        rows,
+        days: &groups.days,
+        model: Scored { predicted: model, published: by_model.as_ref() },
+        zero: Scored { predicted: zero, published: by_zero.as_ref() },
+        drift: Scored { predicted: drift, published: by_drift.as_ref() },
+        climatology: climatology.as_ref(),
+    };
+    let scores = |predicted, published| scores(rows, &groups, predicted, drift, published);
     Ok(HorizonEvaluation {
         horizon: rows.horizon,
-        quarters: quarter_summaries(task, rows, model),
-        model: scores(rows, &groups, model, &drift, scale),
-        zero: scores(rows, &groups, &zero, &drift, scale),
-        drift: scores(rows, &groups, &drift, &drift, scale),
-        against_zero: verdict::compare(rows, &groups.days, model, &zero, "expecting nothing"),
-        against_drift: verdict::compare(rows, &groups.days, model, &drift, "drift"),
+        quarters: quarter_summaries(task, rows, &groups.days, model, drift),
+        against_zero: verdict::compare(rows, &groups.days, model, zero, "expecting nothing"),
+        against_drift: verdict::compare(rows, &groups.days, model, drift, "drift"),
+        measures: measures::measure(&field, &draws),
+        corrections: by_model
+            .as_ref()
+            .map(|published| rises::corrections(rows, &groups.days, published, &draws))
+            .unwrap_or_default(),
+        calibration: by_model
+            .as_ref()
+            .map(|published| report::report(rows, &groups, published, task.features.instruments().0)),
+        model: scores(model, by_model),
+        zero: scores(zero, by_zero),
+        drift: scores(drift, by_drift),
+        bootstrap: draws.bootstrap,
+        placebo: None,
     })
 }
 
-fn scores(rows: &TestRows, groups: &Groups, predicted: &[f64], drift: &[f64], scale: Scale) -> Scores {
+fn scores(
+    rows: &TestRows,
+    groups: &Groups,
+    predicted: &[f64],
+    drift: &[f64],
+    published: Option<Published>,
+) -> Scores {
     let mut intervals = intervals::symmetric(rows, groups, predicted, Scale::Constant);
     intervals.extend(intervals::symmetric(rows, groups, predicted, Scale::Volatility));
-    let published = intervals::published(rows, groups, predicted, scale);
-    let (more, distribution) = published.map_or((Vec::new(), None), |(more, scores)| (more, Some(scores)));
+    let (more, distribution) =
+        published.map_or((Vec::new(), None), |published| (published.intervals, Some(published.distribution)));
     intervals.extend(more);
     Scores { point: points::point_metrics(rows, &groups.days, predicted, drift), intervals, distribution }
 }
 
-fn quarter_summaries(task: &Task<'_>, rows: &TestRows, predicted: &[f64]) -> Vec<QuarterSummary> {
-    let cutoffs: Vec<i32> = rows.folds.iter().map(|fold| crate::days::day(fold.start)).collect();
+fn quarter_summaries(
+    task: &Task<'_>,
+    rows: &TestRows,
+    days: &[Vec<u32>],
+    predicted: &[f64],
+    drift: &[f64],
+) -> Vec<QuarterSummary> {
+    let cutoffs = &rows.cutoffs;
     let mut entering = vec![0; cutoffs.len() + 1];
     for row in (0..task.features.len()).filter(|&row| task.labelled(row)) {
-        entering[task.entry(row, &cutoffs)] += 1;
+        entering[task.entry(row, cutoffs)] += 1;
     }
-    let mut test = vec![(0, 0.0, 0.0); cutoffs.len()];
+    let mut test = vec![(0, 0.0, 0.0, 0.0); cutoffs.len()];
     for (i, &fold) in rows.fold.iter().enumerate() {
         let sums = &mut test[usize::from(fold)];
         sums.0 += 1;
         sums.1 += (rows.actual[i] - predicted[i]).powi(2);
         sums.2 += rows.actual[i].powi(2);
+        sums.3 += (rows.actual[i] - drift[i]).powi(2);
+    }
+    let mut ranked: Vec<Vec<f64>> = vec![Vec::new(); cutoffs.len()];
+    for (day, ic) in days.iter().zip(ranks::daily_correlations(rows, days, predicted)) {
+        ranked[usize::from(rows.fold[day[0] as usize])].extend(ic);
     }
     let mut train_rows = 0;
     rows.folds
         .iter()
         .zip(entering)
         .zip(test)
-        .map(|((fold, more), (test_rows, squared, of_zero))| {
+        .zip(ranked)
+        .map(|(((fold, more), (test_rows, squared, of_zero, of_drift)), daily)| {
             train_rows += more;
-            let saved = if of_zero > 0.0 { (1.0 - squared / of_zero) * 100.0 } else { 0.0 };
+            let saved = |of: f64| if of > 0.0 { (1.0 - squared / of) * 100.0 } else { 0.0 };
             (
                 fold,
                 QuarterSummary {
@@ -171,7 +259,9 @@ fn quarter_summaries(task: &Task<'_>, rows: &TestRows, predicted: &[f64]) -> Vec
                     end: fold.end,
                     train_rows,
                     test_rows,
-                    r2_vs_zero_pct: saved,
+                    r2_vs_zero_pct: saved(of_zero),
+                    r2_vs_drift_pct: Some(saved(of_drift)),
+                    ic: (!daily.is_empty()).then(|| daily.iter().sum::<f64>() / daily.len() as f64),
                 },
             )
         })

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::walk::TestRows;
 
 /// Fewer instruments a session are not ranked.
-const NEEDED_INSTRUMENTS: usize = 20;
+pub(super) const NEEDED_INSTRUMENTS: usize = 20;
 
 /// The daily rank correlation (Spearman) of forecast and outcome over the instruments of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,24 +22,29 @@ pub struct InformationCoefficient {
     pub positive_share: f64,
 }
 
+/// The rank correlation of each session; nothing where there are too few instruments or all forecasts are equal.
+pub(super) fn daily_correlations(rows: &TestRows, days: &[Vec<u32>], predicted: &[f64]) -> Vec<Option<f64>> {
+    let mut room = Vec::new();
+    days.iter()
+        .map(|day| {
+            let first = predicted[day[0] as usize].to_bits();
+            if day.len() < NEEDED_INSTRUMENTS || day.iter().all(|&i| predicted[i as usize].to_bits() == first)
+            {
+                return None;
+            }
+            let expected = average_ranks(day.iter().map(|&i| predicted[i as usize]), &mut room);
+            let actual = average_ranks(day.iter().map(|&i| rows.actual[i as usize]), &mut room);
+            Some(correlation(&expected, &actual))
+        })
+        .collect()
+}
+
 pub(super) fn information_coefficient(
     rows: &TestRows,
     days: &[Vec<u32>],
     predicted: &[f64],
 ) -> Option<InformationCoefficient> {
-    let mut room = Vec::new();
-    let daily: Vec<f64> = days
-        .iter()
-        .filter(|day| day.len() >= NEEDED_INSTRUMENTS)
-        .filter(|day| {
-            day.iter().any(|&i| predicted[i as usize].to_bits() != predicted[day[0] as usize].to_bits())
-        })
-        .map(|day| {
-            let expected = average_ranks(day.iter().map(|&i| predicted[i as usize]), &mut room);
-            let actual = average_ranks(day.iter().map(|&i| rows.actual[i as usize]), &mut room);
-            correlation(&expected, &actual)
-        })
-        .collect();
+    let daily: Vec<f64> = daily_correlations(rows, days, predicted).into_iter().flatten().collect();
     if daily.is_empty() {
         return None;
     }
@@ -57,7 +62,7 @@ pub(super) fn information_coefficient(
 }
 
 /// The Newey-West (1987) estimate with Bartlett weights: variance plus weighted autocovariances up to `lag`.
-pub(super) fn long_run_variance(values: &[f64], mean: f64, lag: usize) -> f64 {
+pub(crate) fn long_run_variance(values: &[f64], mean: f64, lag: usize) -> f64 {
     let n = values.len() as f64;
     let covariance = |lag: usize| {
         values.iter().skip(lag).zip(values).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n
@@ -66,7 +71,7 @@ pub(super) fn long_run_variance(values: &[f64], mean: f64, lag: usize) -> f64 {
 }
 
 /// Ranks from 1, equal values sharing the mean of theirs.
-fn average_ranks(values: impl Iterator<Item = f64>, room: &mut Vec<(f64, u32)>) -> Vec<f64> {
+pub(super) fn average_ranks(values: impl Iterator<Item = f64>, room: &mut Vec<(f64, u32)>) -> Vec<f64> {
     room.clear();
     // Adding zero makes minus zero zero, so that the two tie.
     room.extend(values.map(|value| value + 0.0).zip(0..));

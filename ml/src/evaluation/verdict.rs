@@ -16,9 +16,9 @@ const NEEDED_DAYS: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The model's squared error is smaller beyond chance.
+    /// The model scores better beyond chance.
     Better,
-    /// The model's squared error is larger beyond chance.
+    /// The model scores worse beyond chance.
     Worse,
     /// The difference may be chance.
     CannotBeTold,
@@ -72,10 +72,8 @@ pub(super) fn compare(
         Some(t) if t >= SURE && days.len() >= NEEDED_DAYS => Verdict::Worse,
         _ => Verdict::CannotBeTold,
     };
-    let more_sessions_needed = t.filter(|t| verdict == Verdict::CannotBeTold && t.abs() > 1e-3).map(|t| {
-        let needed = days.len() as f64 * (POWERFUL / t).powi(2);
-        (needed.ceil() as u64).saturating_sub(days.len() as u64).max(1)
-    });
+    let more_sessions_needed =
+        t.filter(|_| verdict == Verdict::CannotBeTold).and_then(|t| more_sessions(days.len(), t));
     let words = words(name, verdict, difference / base * 100.0, t, days.len(), more_sessions_needed);
     Comparison {
         mean_difference: mean,
@@ -85,6 +83,24 @@ pub(super) fn compare(
         verdict,
         more_sessions_needed,
         words,
+    }
+}
+
+/// How many more sessions it takes to tell a difference that is `t` standard errors on so many; nothing where it is next to
+/// none.
+pub(super) fn more_sessions(days: usize, t: f64) -> Option<u64> {
+    (t.is_finite() && t.abs() > 1e-3).then(|| {
+        let needed = days as f64 * (POWERFUL / t).powi(2);
+        (needed.ceil() as u64).saturating_sub(days as u64).max(1)
+    })
+}
+
+/// The same in words.
+pub(super) fn more_words(more: u64) -> String {
+    if more > A_LIFETIME {
+        format!("more than {A_LIFETIME} more sessions needed")
+    } else {
+        format!("about {more} more sessions needed")
     }
 }
 
@@ -111,9 +127,7 @@ fn words(
         (Verdict::Better, _) => format!("better than {name}: {size}"),
         (Verdict::Worse, _) => format!("worse than {name}: {size}"),
         (Verdict::CannotBeTold, Some(more)) => {
-            let more =
-                if more > A_LIFETIME { format!("more than {A_LIFETIME}") } else { format!("about {more}") };
-            format!("cannot be told from {name} by more than chance: {size}; {more} more sessions needed")
+            format!("cannot be told from {name} by more than chance: {size}; {}", more_words(more))
         }
         (Verdict::CannotBeTold, None) => format!("cannot be told from {name} by more than chance: {size}"),
     }
@@ -129,6 +143,7 @@ mod tests {
         let session: Vec<i32> = (0..count).map(|i| (i / 30) as i32).collect();
         let rows = TestRows {
             folds: Vec::new(),
+            cutoffs: Vec::new(),
             row: (0..count as u32).collect(),
             instrument: vec![0; count],
             fold: vec![0; count],

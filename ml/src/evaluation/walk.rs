@@ -1,4 +1,5 @@
-//! Walk-forward: each calendar quarter is forecast by a model that saw only labels ended before it began.
+//! Walk-forward: each calendar quarter is forecast by a model that saw only labels ended before it began, and where an
+//! embargo is asked for, ended so many sessions earlier.
 
 use chrono::{Datelike, Months, NaiveDate};
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,9 @@ use crate::days;
 use crate::features::STD_20;
 use crate::models::{Fitted, Task};
 use crate::panel::Panel;
+
+/// Rows forecast at a time, so that they stay in the processor's cache.
+const BLOCK: usize = 256;
 
 /// A calendar quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,8 @@ pub(crate) fn quarters_after(date: NaiveDate, quarters: i64) -> NaiveDate {
 pub struct TestRows {
     /// The quarters.
     pub folds: Vec<Fold>,
+    /// Per quarter, the day before which every label it was learned from had ended (days since 1970-01-01, rising).
+    pub cutoffs: Vec<i32>,
     /// The row in the panel.
     pub row: Vec<u32>,
     /// The position of the instrument in the panel.
@@ -96,6 +102,7 @@ impl TestRows {
         let row: Vec<u32> = by_fold.into_iter().flatten().collect();
         let each = |value: &dyn Fn(usize) -> f64| row.iter().map(|&row| value(row as usize)).collect();
         Self {
+            cutoffs: bounds.into_iter().map(|(start, _)| start).collect(),
             folds,
             fold,
             first_scored,
@@ -108,6 +115,21 @@ impl TestRows {
             actual: each(&|row| task.labels.value(row)),
             row,
         }
+    }
+
+    /// The same with so many sessions between the last label learned from and each quarter (an embargo, López de Prado
+    /// 2018, ch. 7): as outcomes of neighbouring sessions overlap and resemble each other, the purge alone would let the
+    /// first rows of a quarter be close kin of the last ones learned from.
+    #[must_use]
+    pub fn embargoed(mut self, panel: &Panel, sessions: usize) -> Self {
+        let all = panel.sessions();
+        for (cutoff, fold) in self.cutoffs.iter_mut().zip(&self.folds) {
+            let first = all.partition_point(|&session| session < fold.start);
+            if let Some(earlier) = all.get(first.saturating_sub(sessions)) {
+                *cutoff = (*cutoff).min(days::day(*earlier));
+            }
+        }
+        self
     }
 
     /// The number of rows, burn-in included.
@@ -123,20 +145,25 @@ impl TestRows {
     /// What the models, one per fold, expect of each row.
     ///
     /// # Panics
-    /// When there are fewer models than folds.
+    /// When there are fewer models than folds, or no features.
     pub fn predict(&self, task: &Task<'_>, fitted: &[Fitted]) -> Vec<f64> {
-        let mut values = Vec::with_capacity(task.features.names().len());
-        self.row
-            .iter()
-            .zip(&self.fold)
-            .map(|(&row, &fold)| match &fitted[usize::from(fold)] {
-                Fitted::Constant(value) => *value,
-                model @ Fitted::Linear(_) => {
+        let width = task.features.names().len();
+        let (mut values, mut block) = (Vec::with_capacity(width), Vec::with_capacity(BLOCK * width));
+        let (mut keys, mut predicted) = (Vec::with_capacity(BLOCK), Vec::with_capacity(self.len()));
+        for (rows, folds) in self.row.chunks(BLOCK).zip(self.fold.chunks(BLOCK)) {
+            let mut rows = rows.iter();
+            for fold in folds.chunk_by(|a, b| a == b) {
+                block.clear();
+                keys.clear();
+                for &row in rows.by_ref().take(fold.len()) {
                     task.features.row(row as usize, &mut values);
-                    model.predict(&values)
+                    block.extend_from_slice(&values);
+                    keys.push(task.features.key(row as usize));
                 }
-            })
-            .collect()
+                predicted.extend(fitted[usize::from(fold[0])].predict_rows(&keys, &block, width));
+            }
+        }
+        predicted
     }
 
     /// The scored rows' positions grouped by session, sessions in their order.
@@ -154,6 +181,73 @@ impl TestRows {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::features::{FeatureTable, Inputs, Labels};
+    use crate::testing;
+
+    #[test]
+    fn an_embargo_keeps_so_many_sessions_between_what_is_learned_and_each_quarter() {
+        let panel = testing::panel(3, 400, 1);
+        let features = FeatureTable::compute(&Inputs::of(&panel));
+        let labels = Labels::new(&panel, &features, 5);
+        let task = Task { features: &features, labels: &labels };
+        let sessions = panel.sessions();
+        let folds = quarters(quarter_start(sessions[250]), 1, sessions[399]);
+        let rows = TestRows::collect(&panel, &task, folds.clone());
+        let starts: Vec<i32> = folds.iter().map(|fold| days::day(fold.start)).collect();
+        assert_eq!(rows.cutoffs, starts, "without one it is the first day of the quarter");
+        let rows = rows.embargoed(&panel, 5);
+        for (cutoff, start) in rows.cutoffs.iter().zip(&starts) {
+            let between =
+                sessions.iter().map(|&date| days::day(date)).filter(|day| (cutoff..start).contains(&day));
+            assert_eq!(between.count(), 5);
+        }
+    }
+
+    #[test]
+    fn an_instrument_is_a_member_from_its_first_bar_to_its_last_and_no_longer() {
+        let panel = testing::panel(3, 400, 2);
+        let sessions = panel.sessions();
+        let (listed, delisted) = (days::day(sessions[230]), days::day(sessions[320]));
+        let mut bars = crate::Bars::default();
+        for instrument in 0..3 {
+            let series = panel.series(instrument);
+            for t in 0..series.session.len() {
+                let day = series.session[t];
+                if (instrument == 1 && day < listed) || (instrument == 2 && day > delisted) {
+                    continue;
+                }
+                let bar = crate::Bar {
+                    session: days::date(day),
+                    open: series.open[t],
+                    high: series.high[t],
+                    low: series.low[t],
+                    close: series.close[t],
+                    volume: series.volume[t],
+                };
+                bars.push(series.key, bar);
+            }
+        }
+        let panel = Panel::new(bars);
+        let features = FeatureTable::compute(&Inputs::of(&panel));
+        let labels = Labels::new(&panel, &features, 5);
+        let task = Task { features: &features, labels: &labels };
+        let rows = TestRows::collect(&panel, &task, quarters(quarter_start(sessions[200]), 0, sessions[399]));
+        let of = |instrument: u32| {
+            let own =
+                rows.session.iter().zip(&rows.instrument).filter(move |(_, other)| **other == instrument);
+            own.map(|(&session, _)| session)
+        };
+        assert!(of(1).min().is_some_and(|first| first >= listed), "nobody is a member before the first bar");
+        assert!(of(2).max().is_some_and(|last| last < delisted), "nor after the last one");
+        assert!(of(2).count() > 0, "but until then it counts, whatever became of it");
+        for i in 0..rows.len() {
+            let series = panel.series(rows.instrument[i] as usize);
+            assert!(
+                series.session.binary_search(&rows.session[i]).is_ok(),
+                "every row has a bar of its own day"
+            );
+        }
+    }
 
     fn date(year: i32, month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(year, month, day).unwrap()

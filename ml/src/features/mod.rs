@@ -13,13 +13,17 @@ mod volume;
 mod window;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
+use sha2::{Digest, Sha256};
 
+use crate::bars::Bars;
 use crate::panel::{Panel, Series};
 
 pub use labels::Labels;
 pub use sentiment::DailySentiment;
+pub(crate) use window::sum;
 
 /// The features every model gets, in their order.
 pub const NAMES: [&str; 19] = [
@@ -47,6 +51,8 @@ pub const NAMES: [&str; 19] = [
 pub const SENTIMENT: &str = "sentiment";
 /// The position of the 20-day volatility among [`NAMES`].
 pub const STD_20: usize = 9;
+/// The position of the volume's z-score among [`NAMES`].
+pub const VOL_Z20: usize = 14;
 /// Rows of its own history an instrument needs before its first complete features.
 pub const WARM_UP_ROWS: usize = 60;
 
@@ -77,6 +83,8 @@ pub struct FeatureTable {
     names: Vec<&'static str>,
     columns: Vec<Vec<f64>>,
     log_close: Vec<f64>,
+    /// Which instrument and session each row is of; tables of the same rows share it.
+    places: Arc<Bars>,
     usable: Vec<bool>,
 }
 
@@ -87,6 +95,7 @@ impl FeatureTable {
         let rows = inputs.panel.len();
         let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
         let mut columns: Vec<Vec<f64>> = names.iter().map(|_| vec![0.0; rows]).collect();
+        let mut usable = vec![true; rows];
         let mut room = Room::default();
         for instrument in 0..inputs.panel.keys().len() {
             let rows = inputs.panel.rows(instrument);
@@ -94,14 +103,22 @@ impl FeatureTable {
             let mut out: Vec<&mut [f64]> =
                 columns.iter_mut().map(|column| &mut column[rows.clone()]).collect();
             fill(inputs, &series, &log_close[rows.clone()], 0..rows.len(), &mut room, &mut out);
-        }
-        let mut usable = vec![true; rows];
-        for column in &columns {
-            for (usable, value) in usable.iter_mut().zip(column) {
-                *usable &= value.is_finite();
+            // While the columns are still at hand.
+            for column in &out {
+                for (usable, value) in usable[rows.clone()].iter_mut().zip(column.iter()) {
+                    *usable &= value.is_finite();
+                }
             }
         }
-        Self { names, columns, log_close, usable }
+        let places = inputs.panel.shared_bars();
+        Self { names, columns, log_close, places, usable }
+    }
+
+    /// Other columns of the same rows, usable where all of them are finite.
+    pub(crate) fn of_columns(names: Vec<&'static str>, columns: Vec<Vec<f64>>, rows: &Self) -> Self {
+        let usable =
+            (0..rows.len()).map(|row| columns.iter().all(|column| column[row].is_finite())).collect();
+        Self { names, columns, log_close: rows.log_close.clone(), places: Arc::clone(&rows.places), usable }
     }
 
     /// The features of one row of one instrument (the `t`-th of its own, from 0), bit by bit those of
@@ -177,9 +194,53 @@ impl FeatureTable {
         out.extend(self.columns.iter().map(|column| column[row]));
     }
 
+    /// The name of the instrument a row is of.
+    ///
+    /// # Panics
+    /// When there are not that many rows.
+    pub fn key(&self, row: usize) -> &str {
+        &self.places.keys[self.places.key[row] as usize]
+    }
+
+    /// The names of the instruments, sorted, and the position of each row's among them.
+    pub fn instruments(&self) -> (&[String], &[u32]) {
+        (&self.places.keys, &self.places.key)
+    }
+
+    /// The session of each row, as days since 1970-01-01.
+    pub fn sessions(&self) -> &[i32] {
+        &self.places.session
+    }
+
     /// The natural logarithm of each row's close.
     pub fn log_close(&self) -> &[f64] {
         &self.log_close
+    }
+
+    /// SHA-256 of all names and values as hexadecimal text; equal exactly when the tables are. What is not defined is the
+    /// same nothing everywhere, whichever bits stand for it.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut text = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        };
+        text(&self.names.join("\n"));
+        self.places.keys.iter().for_each(|key| text(key));
+        hash.update((self.len() as u64).to_le_bytes());
+        let mut buffer = Vec::with_capacity(self.len() * 8);
+        for row in 0..self.len() {
+            buffer.extend_from_slice(&self.places.key[row].to_le_bytes());
+            buffer.extend_from_slice(&self.places.session[row].to_le_bytes());
+        }
+        hash.update(&buffer);
+        for column in &self.columns {
+            buffer.clear();
+            let bits = |value: &f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+            buffer.extend(column.iter().flat_map(|value| bits(value).to_le_bytes()));
+            hash.update(&buffer);
+        }
+        hex::encode(hash.finalize())
     }
 
     /// The same table with a column replaced by what a function makes of it: for planting leaks in tests.

@@ -8,7 +8,7 @@
 const LANES: usize = 4;
 
 /// The sum of the values.
-pub(super) fn sum(values: &[f64]) -> f64 {
+pub(crate) fn sum(values: &[f64]) -> f64 {
     fold(values, |value| value)
 }
 

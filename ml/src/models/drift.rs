@@ -9,6 +9,10 @@ const NEEDED_ROWS: usize = 20;
 pub(super) struct Drift;
 
 impl Forecaster for Drift {
+    fn needed_rows(&self, _: usize) -> usize {
+        NEEDED_ROWS
+    }
+
     fn fit(&self, task: &Task<'_>, cutoffs: &[i32]) -> Result<Vec<Fitted>, FitError> {
         let mut entering = vec![(0_usize, 0.0_f64); cutoffs.len() + 1];
         for row in (0..task.features.len()).filter(|&row| task.labelled(row)) {

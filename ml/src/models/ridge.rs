@@ -1,27 +1,12 @@
-//! Ridge regression (Hoerl & Kennard 1970) for all cutoffs of a walk-forward in about one pass over the rows.
+//! Ridge regression (Hoerl & Kennard 1970): least squares with a penalty on large weights.
 //!
-//! For each cutoff: argmin ‖y − b − Z w‖² + α ‖w‖², Z the features standardised by the training rows' own mean and
-//! population standard deviation and clipped to ±5, b without penalty; solved by Cholesky.
-//!
-//! The clipping stands in the way of one running sum of products: it depends on the cutoff's mean and standard
-//! deviation. But few rows are ever clipped. Rows that lie well inside for the first cutoff are summed once, in units
-//! of the first cutoff's mean and deviation, and the sums moved to each cutoff's units by algebra. The others are
-//! kept aside and added for each cutoff one by one, clipped. Afterwards it is checked that no row counted as inside
-//! is clipped at any cutoff; if one could be, the work is done again with a narrower inside.
+//! For each cutoff: argmin ‖y − b − Z w‖² + α ‖w‖², b without penalty; solved by Cholesky from the sums of `gram.rs`.
 
 use linfa_linalg::cholesky::SolveC;
 use ndarray::Array2;
 
-use super::moments::Moments;
-use super::{CLIP, FitError, Fitted, Forecaster, Linear, Task, require};
-
-/// How far inside counts as well inside, in standard deviations; tried in this order. With the last one every row is
-/// kept aside, which is always right and merely slower.
-const INSIDE: [f64; 4] = [4.0, 3.0, 2.0, -1.0];
-/// Rows brought into row-major order at a time, so that they stay in the processor's cache.
-const TILE: usize = 128;
-/// A deviation this much smaller than the mean is the rounding error of a constant.
-const CONSTANT: f64 = 1e-13;
+use super::gram::{Gathered, Gram, grams, needed_rows};
+use super::{FitError, Fitted, Forecaster, Linear, Task};
 
 /// Ridge regression with its penalty.
 pub(super) struct Ridge {
@@ -29,225 +14,97 @@ pub(super) struct Ridge {
 }
 
 impl Forecaster for Ridge {
+    fn needed_rows(&self, features: usize) -> usize {
+        needed_rows(features)
+    }
+
     fn fit(&self, task: &Task<'_>, cutoffs: &[i32]) -> Result<Vec<Fitted>, FitError> {
-        if cutoffs.is_empty() {
-            return Ok(Vec::new());
+        grams(task, cutoffs)?.iter().map(|gram| Ok(Fitted::Linear(self.solve(gram)?))).collect()
+    }
+}
+
+/// Ridge regression on more rows than fit into memory: tables come one after the other, each is looked at once and can
+/// then be dropped. What is learned is what [`super::Family::Ridge`] learns from all of them together, but for rounding.
+pub struct RidgeByParts {
+    ridge: Ridge,
+    cutoff: i32,
+    gathered: Option<Gathered>,
+}
+
+impl RidgeByParts {
+    /// Learns with a penalty from labels that ended before a cutoff (days since 1970-01-01).
+    pub fn new(alpha: f64, cutoff: i32) -> Self {
+        Self { ridge: Ridge { alpha }, cutoff, gathered: None }
+    }
+
+    /// Looks at the rows of another table; all have the same columns.
+    ///
+    /// # Errors
+    /// When the first table has too few rows.
+    pub fn add(&mut self, task: &Task<'_>) -> Result<(), FitError> {
+        match &mut self.gathered {
+            Some(gathered) => gathered.add(task, self.cutoff),
+            none => *none = Some(Gathered::begin(task, self.cutoff)?),
         }
-        let entry = entries(task, cutoffs);
-        let needed = 5 * (task.features.names().len() + 1);
-        let first = entry.iter().filter(|&&entry| entry == 0).count();
-        require(first, needed, cutoffs[0])?;
-        let frame = Frame::of_first_cutoff(task, &entry);
-        for inside in INSIDE {
-            let sums = Sums::collect(task, &entry, cutoffs.len(), &frame, inside);
-            if let Some(fitted) = self.solve_all(&sums, &frame, inside)? {
-                return Ok(fitted);
-            }
-        }
-        Err(FitError::Singular)
+        Ok(())
+    }
+
+    /// What all tables taught.
+    ///
+    /// # Errors
+    /// When there was no table, the first was unlike the others, or the equations have no solution.
+    pub fn fit(&self) -> Result<Fitted, FitError> {
+        let gram = self.gathered.as_ref().and_then(Gathered::gram).ok_or(FitError::Singular)?;
+        Ok(Fitted::Linear(self.ridge.solve(&gram)?))
     }
 }
 
 impl Ridge {
-    /// One model per cutoff, or nothing when a row counted as inside may have to be clipped.
-    fn solve_all(&self, sums: &Sums, frame: &Frame, inside: f64) -> Result<Option<Vec<Fitted>>, FitError> {
-        let width = frame.mean.len();
-        let mut kept = Moments::new(width + 1);
-        let mut whole = Moments::new(width + 1);
-        let mut fitted = Vec::with_capacity(sums.inside.len());
-        for cutoff in 0..sums.inside.len() {
-            kept.absorb(&sums.inside[cutoff]);
-            whole.absorb(&sums.inside[cutoff]);
-            whole.absorb(&sums.aside_moments[cutoff]);
-            let units = Units::of(&whole, frame);
-            if inside >= 0.0 && !units.hold(inside) {
-                return Ok(None);
-            }
-            let mut z = units.rescaled(&kept);
-            for aside in &sums.aside[..=cutoff] {
-                add_clipped(&mut z, aside, &units);
-            }
-            fitted.push(Fitted::Linear(self.solve(&z, &units)?));
-        }
-        Ok(Some(fitted))
-    }
-
-    fn solve(&self, z: &Moments, units: &Units) -> Result<Linear, FitError> {
-        let width = units.mean.len();
-        let rows = z.rows as f64;
-        let centred = |a: usize, b: usize| z.product(a, b) - z.sum[a] * z.sum[b] / rows;
-        let mut gram = Array2::from_shape_fn((width, width), |(a, b)| {
-            centred(a, b) + if a == b { self.alpha } else { 0.0 }
+    fn solve(&self, gram: &Gram) -> Result<Linear, FitError> {
+        let width = gram.label();
+        let mut left = Array2::from_shape_fn((width, width), |(a, b)| {
+            gram.product(a, b) + if a == b { self.alpha } else { 0.0 }
         });
-        let right = Array2::from_shape_fn((width, 1), |(a, _)| centred(a, width));
-        let solution = gram.solvec(&right).map_err(|_| FitError::Singular)?;
-        let coefficient: Vec<f64> = solution.iter().copied().collect();
-        if coefficient.iter().any(|weight| !weight.is_finite()) {
-            return Err(FitError::Singular);
-        }
-        let explained: f64 = coefficient.iter().zip(&z.sum).map(|(weight, sum)| weight * sum / rows).sum();
-        let intercept = z.sum[width] / rows - explained;
-        Ok(Linear { mean: units.mean.clone(), std: units.std.clone(), coefficient, intercept })
+        let right = Array2::from_shape_fn((width, 1), |(a, _)| gram.product(a, width));
+        let solution = left.solvec(&right).map_err(|_| FitError::Singular)?;
+        gram.linear(solution.iter().copied().collect())
     }
 }
 
-/// Per row, the cutoff from which on it is learned; the largest number where never.
-fn entries(task: &Task<'_>, cutoffs: &[i32]) -> Vec<u32> {
-    (0..task.features.len())
-        .map(|row| {
-            let entry = if task.labelled(row) { task.entry(row, cutoffs) } else { cutoffs.len() };
-            if entry < cutoffs.len() { entry as u32 } else { u32::MAX }
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::features::{FeatureTable, Inputs, Labels};
+    use crate::models::Family;
+    use crate::{Panel, days, testing};
 
-/// Mean and deviation of the first cutoff's rows: the units all rows are summed in.
-struct Frame {
-    mean: Vec<f64>,
-    std: Vec<f64>,
-}
-
-impl Frame {
-    fn of_first_cutoff(task: &Task<'_>, entry: &[u32]) -> Self {
-        let rows = entry.iter().filter(|&&entry| entry == 0).count() as f64;
-        let of_column = |column: &[f64]| {
-            let chosen =
-                || column.iter().zip(entry).filter(|(_, entry)| **entry == 0).map(|(value, _)| value);
-            let mean = chosen().sum::<f64>() / rows;
-            let variance = chosen().map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows;
-            (mean, deviation(mean, variance.sqrt()))
-        };
-        let (mean, std) =
-            (0..task.features.names().len()).map(|feature| of_column(task.features.column(feature))).unzip();
-        Self { mean, std }
-    }
-}
-
-/// A deviation of zero becomes one, so that a constant feature stays at zero.
-fn deviation(mean: f64, std: f64) -> f64 {
-    if std > CONSTANT * mean.abs() { std } else { 1.0 }
-}
-
-/// Sums over the rows entering at each cutoff, in the frame's units, the label as the last variable.
-struct Sums {
-    inside: Vec<Moments>,
-    /// The rows that may be clipped, row-major.
-    aside: Vec<Vec<f64>>,
-    aside_moments: Vec<Moments>,
-}
-
-impl Sums {
-    fn collect(task: &Task<'_>, entry: &[u32], cutoffs: usize, frame: &Frame, inside: f64) -> Self {
-        let width = frame.mean.len() + 1;
-        let mut sums = Self {
-            inside: vec![Moments::new(width); cutoffs],
-            aside: vec![Vec::new(); cutoffs],
-            aside_moments: vec![Moments::new(width); cutoffs],
-        };
-        let mut tile = vec![0.0; TILE * width];
-        // Neighbouring rows mostly enter at the same cutoff; they are gathered and added together.
-        let mut together: Vec<f64> = Vec::with_capacity(TILE * width);
-        let mut current = 0_usize;
-        for start in (0..entry.len()).step_by(TILE) {
-            let rows = start..entry.len().min(start + TILE);
-            for feature in 0..width - 1 {
-                let (mean, scale) = (frame.mean[feature], 1.0 / frame.std[feature]);
-                let column = &task.features.column(feature)[rows.clone()];
-                for (place, value) in column.iter().enumerate() {
-                    tile[place * width + feature] = (value - mean) * scale;
-                }
-            }
-            for row in rows.clone().filter(|&row| entry[row] != u32::MAX) {
-                let values = &mut tile[(row - start) * width..(row - start + 1) * width];
-                values[width - 1] = task.labels.value(row);
-                let cutoff = entry[row] as usize;
-                if values[..width - 1].iter().any(|value| value.abs() > inside) {
-                    sums.aside[cutoff].extend_from_slice(values);
-                    continue;
-                }
-                if cutoff != current {
-                    sums.inside[current].add(&together);
-                    together.clear();
-                    current = cutoff;
-                }
-                together.extend_from_slice(values);
-            }
-            sums.inside[current].add(&together);
-            together.clear();
-        }
-        for (moments, rows) in sums.aside_moments.iter_mut().zip(&sums.aside) {
-            moments.add(rows);
-        }
-        sums
-    }
-}
-
-/// Mean and deviation of one cutoff's training rows: the units its model works in.
-struct Units {
-    mean: Vec<f64>,
-    std: Vec<f64>,
-    /// The same in the frame's units.
-    shift: Vec<f64>,
-    scale: Vec<f64>,
-}
-
-impl Units {
-    fn of(whole: &Moments, frame: &Frame) -> Self {
-        let rows = whole.rows as f64;
-        let width = frame.mean.len();
-        let (mut mean, mut std) = (Vec::with_capacity(width), Vec::with_capacity(width));
-        let (mut shift, mut scale) = (Vec::with_capacity(width), Vec::with_capacity(width));
-        for feature in 0..width {
-            let centre = whole.sum[feature] / rows;
-            let spread = (whole.product(feature, feature) / rows - centre * centre).max(0.0).sqrt();
-            let true_mean = frame.mean[feature] + frame.std[feature] * centre;
-            let true_std = deviation(true_mean, frame.std[feature] * spread);
-            mean.push(true_mean);
-            std.push(true_std);
-            shift.push(centre);
-            scale.push(true_std / frame.std[feature]);
-        }
-        Self { mean, std, shift, scale }
+    fn world(panel: &Panel) -> (FeatureTable, Labels) {
+        let features = FeatureTable::compute(&Inputs::of(panel));
+        let labels = Labels::new(panel, &features, 1);
+        (features, labels)
     }
 
-    /// Whether every row within ±`inside` of the frame is within ±[`CLIP`] here.
-    fn hold(&self, inside: f64) -> bool {
-        self.shift.iter().zip(&self.scale).all(|(shift, scale)| inside + shift.abs() <= CLIP * scale)
-    }
-
-    /// The sums of (u − shift) / scale, from those of u.
-    fn rescaled(&self, sums: &Moments) -> Moments {
-        let label = self.shift.len();
-        let rows = sums.rows as f64;
-        let shift = |a: usize| if a == label { 0.0 } else { self.shift[a] };
-        let scale = |a: usize| if a == label { 1.0 } else { self.scale[a] };
-        let moved = |a: usize| sums.sum[a] - rows * shift(a);
-        let mut product = vec![0.0; (label + 1) * (label + 1)];
-        for a in 0..=label {
-            for b in 0..=a {
-                let centred = sums.product(a, b) - shift(a) * sums.sum[b] - shift(b) * moved(a);
-                product[a * (label + 1) + b] = centred / (scale(a) * scale(b));
-            }
+    #[test]
+    fn parts_teach_what_the_whole_teaches() {
+        let panel = testing::panel(9, 500, 5);
+        let cutoff = days::day(panel.sessions()[450]);
+        let (features, labels) = world(&panel);
+        let task = Task { features: &features, labels: &labels };
+        let whole = Family::Ridge { alpha: 10.0 }.forecaster().fit(&task, &[cutoff]).unwrap();
+        let mut parts = RidgeByParts::new(10.0, cutoff);
+        for keys in panel.keys().chunks(4) {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let (features, labels) = world(&panel.only(&keys));
+            parts.add(&Task { features: &features, labels: &labels }).unwrap();
         }
-        let sum = (0..=label).map(|a| moved(a) / scale(a)).collect();
-        Moments::from_sums(sums.rows, sum, product)
-    }
-}
-
-/// Adds rows given in the frame's units, clipped, to sums in a cutoff's units.
-fn add_clipped(sums: &mut Moments, rows: &[f64], units: &Units) {
-    let width = sums.width;
-    let mut block = Vec::with_capacity(TILE * width);
-    for rows in rows.chunks(TILE * width) {
-        block.clear();
-        for row in rows.chunks_exact(width) {
-            let (label, features) = (row[width - 1], &row[..width - 1]);
-            let standardised = features.iter().zip(&units.shift).zip(&units.scale);
-            block.extend(
-                standardised.map(|((value, shift), scale)| ((value - shift) / scale).clamp(-CLIP, CLIP)),
-            );
-            block.push(label);
+        let together = parts.fit().unwrap();
+        let mut values = Vec::new();
+        for row in (0..features.len()).filter(|&row| features.usable(row)) {
+            features.row(row, &mut values);
+            let (a, b) = (whole[0].predict(&values), together.predict(&values));
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
         }
-        sums.add(&block);
+        assert_eq!(RidgeByParts::new(10.0, cutoff).fit(), Err(FitError::Singular));
     }
 }

@@ -1,0 +1,179 @@
+//! The columns the scale is learned from. A row looks at itself and earlier rows of its instrument, and at the rows of
+//! the same session of the others.
+
+use super::SMALLEST_MOVE;
+use super::ranges::DayAndNight;
+use crate::features::{FeatureTable, VOL_Z20, sum};
+use crate::panel::Panel;
+
+/// Windows of mean variance in rows, with the rows that must be there.
+const WINDOWS: [(usize, usize); 5] = [(1, 1), (5, 5), (22, 22), (66, 60), (250, 60)];
+/// How much of the day before an exponentially weighted mean keeps.
+const KEPT: [f64; 2] = [0.94, 0.97];
+/// Rows an exponentially weighted mean needs.
+const WEIGHTED_FROM: usize = 20;
+/// Rows the long memories need.
+const LONG_FROM: usize = 60;
+/// Rows the highest close is looked for in.
+const YEAR: usize = 250;
+/// Rows of nights.
+const NIGHTS: usize = 22;
+/// Added to a variance before its logarithm is taken.
+const SMALLEST_VARIANCE: f64 = 1e-6;
+
+/// One column per name, one value per row of the panel; NaN where it is not defined yet.
+pub(super) fn compute(panel: &Panel, features: &FeatureTable) -> Vec<Vec<f64>> {
+    let mut columns = vec![vec![f64::NAN; panel.len()]; super::NAMES.len()];
+    for instrument in 0..panel.keys().len() {
+        let rows = panel.rows(instrument);
+        let series = panel.series(instrument);
+        let log_close = &features.log_close()[rows.clone()];
+        let variance = DayAndNight::of(&series, log_close);
+        let mut own = columns.iter_mut().map(|column| &mut column[rows.clone()]);
+        let mut next = || own.next().unwrap_or_default();
+        for (window, needed) in WINDOWS {
+            mean_variance(&variance.whole, window, needed, next());
+        }
+        for kept in KEPT {
+            weighted_squares(log_close, kept, next());
+        }
+        magnitude(log_close, next());
+        next().copy_from_slice(&features.column(VOL_Z20)[rows.clone()]);
+        falls(log_close, 1, next());
+        falls(log_close, 5, next());
+        let (_, _) = (next(), next());
+        below_high(log_close, next());
+        mean_variance(&variance.night, NIGHTS, 5, next());
+    }
+    let sessions = Sessions::of(panel);
+    columns[11] = sessions.median(&columns[1]);
+    columns[12] = sessions.median(&columns[0]);
+    columns
+}
+
+/// The logarithm of the mean over the last `window` rows; the first row of a series has no variance.
+fn mean_variance(variance: &[f64], window: usize, needed: usize, out: &mut [f64]) {
+    let first = variance.iter().take_while(|value| value.is_nan()).count();
+    for t in first..variance.len() {
+        let from = (t + 1).saturating_sub(window).max(first);
+        let rows = t + 1 - from;
+        if rows >= needed {
+            let mean = sum(&variance[from..=t]) / rows as f64;
+            out[t] = libm::log(mean + SMALLEST_VARIANCE);
+        }
+    }
+}
+
+/// The logarithm of the exponentially weighted mean of squared daily returns.
+fn weighted_squares(log_close: &[f64], kept: f64, out: &mut [f64]) {
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for t in 1..log_close.len() {
+        let daily = log_close[t] - log_close[t - 1];
+        sum = sum * kept + daily * daily;
+        weight = weight * kept + 1.0;
+        if t >= WEIGHTED_FROM {
+            out[t] = libm::log(sum / weight + SMALLEST_VARIANCE);
+        }
+    }
+}
+
+/// The mean logarithm of all daily moves so far: the instrument's own level.
+fn magnitude(log_close: &[f64], out: &mut [f64]) {
+    let mut sum = 0.0;
+    for t in 1..log_close.len() {
+        sum += libm::log((log_close[t] - log_close[t - 1]).abs() + SMALLEST_MOVE);
+        if t >= LONG_FROM {
+            out[t] = sum / t as f64;
+        }
+    }
+}
+
+/// The log return over `lag` rows where it was a fall, otherwise 0: volatility answers to falls more than to rises.
+fn falls(log_close: &[f64], lag: usize, out: &mut [f64]) {
+    for t in lag..log_close.len() {
+        out[t] = (log_close[t] - log_close[t - lag]).min(0.0);
+    }
+}
+
+/// The log distance below the highest close of the last year.
+fn below_high(log_close: &[f64], out: &mut [f64]) {
+    for t in (LONG_FROM - 1)..log_close.len() {
+        let from = (t + 1).saturating_sub(YEAR);
+        let highest = log_close[from..=t].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        out[t] = log_close[t] - highest;
+    }
+}
+
+/// The rows of a panel by session.
+struct Sessions {
+    /// Rows ordered by session, within one as in the panel.
+    rows: Vec<u32>,
+    /// Where each session begins, and the number of rows.
+    starts: Vec<usize>,
+}
+
+impl Sessions {
+    fn of(panel: &Panel) -> Self {
+        let session = &panel.bars().session;
+        let mut rows: Vec<u32> = (0..session.len() as u32).collect();
+        rows.sort_by_key(|&row| session[row as usize]);
+        let mut starts: Vec<usize> = (0..rows.len())
+            .filter(|&i| i == 0 || session[rows[i] as usize] != session[rows[i - 1] as usize])
+            .collect();
+        starts.push(rows.len());
+        Self { rows, starts }
+    }
+
+    /// Each row's median of its session, over the values that are defined.
+    fn median(&self, column: &[f64]) -> Vec<f64> {
+        let mut out = vec![f64::NAN; column.len()];
+        let mut values = Vec::new();
+        for bounds in self.starts.windows(2) {
+            let rows = &self.rows[bounds[0]..bounds[1]];
+            values.clear();
+            values.extend(rows.iter().map(|&row| column[row as usize]).filter(|value| !value.is_nan()));
+            let Some(median) = median(&mut values) else { continue };
+            for &row in rows {
+                out[row as usize] = median;
+            }
+        }
+        out
+    }
+}
+
+/// The middle value, or the mean of the two in the middle.
+fn median(values: &mut [f64]) -> Option<f64> {
+    let n = values.len();
+    if n == 0 {
+        return None;
+    }
+    let (below, middle, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
+    let middle = *middle;
+    Some(if n % 2 == 1 {
+        middle
+    } else {
+        f64::midpoint(below.iter().copied().fold(f64::NEG_INFINITY, f64::max), middle)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_of_values_lies_between_the_two_in_the_middle() {
+        assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(&mut [9.0, 1.0, 3.0]), Some(3.0));
+        assert_eq!(median(&mut []), None);
+    }
+
+    #[test]
+    fn a_mean_of_variance_leaves_out_the_first_row_and_waits_for_the_rows_it_needs() {
+        let variance = [f64::NAN, 1.0, 3.0, 8.0];
+        let mut out = [f64::NAN; 4];
+        mean_variance(&variance, 3, 2, &mut out);
+        assert!(out[0].is_nan() && out[1].is_nan());
+        assert!((out[2] - (2.0_f64 + 1e-6).ln()).abs() < 1e-12);
+        assert!((out[3] - (4.0_f64 + 1e-6).ln()).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,117 @@
+//! How much an instrument is about to move, whichever way: the scale that a forecast's uncertainty is measured in.
+//!
+//! A heterogeneous autoregression of volatility (Corsi 2009) on the daily range (Parkinson 1980) with the night before
+//! it, pooled over all instruments and learned as everything else is, from labels that had ended: least squares of
+//! `ln(|y| + 0.001)` on means of past variance over days, weeks, months and a year, on the level of the instrument and
+//! of the market, and on how far prices have fallen. [`Level`] corrects it from day to day.
+
+mod columns;
+pub mod garch;
+mod level;
+mod ranges;
+
+use crate::features::{FeatureTable, Inputs, Labels};
+use crate::models::{Family, FitError, Fitted, Task};
+
+pub use level::Reaction;
+pub(crate) use level::{Level, remembered_sessions};
+
+/// What the scale is learned from, in their order; variances per day, logarithms natural.
+pub const NAMES: [&str; 15] = [
+    "range_1",
+    "range_5",
+    "range_22",
+    "range_66",
+    "range_250",
+    "squares_94",
+    "squares_97",
+    "magnitude",
+    "vol_z20",
+    "fall_1",
+    "fall_5",
+    "market_range_5",
+    "market_range_1",
+    "below_high_250",
+    "night_22",
+];
+/// The weight of the penalty on large coefficients, in rows: enough that columns which tell the same cannot pull
+/// against each other.
+const PENALTY: f64 = 10.0;
+/// Added to a magnitude before its logarithm is taken, so that a day without a move says something finite.
+pub(crate) const SMALLEST_MOVE: f64 = 1e-3;
+
+/// The columns of [`NAMES`] for every row of a panel whose features are given.
+pub fn table(inputs: &Inputs<'_>, features: &FeatureTable) -> FeatureTable {
+    let columns = columns::compute(inputs.panel, features);
+    FeatureTable::of_columns(NAMES.to_vec(), columns, features)
+}
+
+/// Learns the scale once for each cutoff from labels that ended before it.
+///
+/// # Errors
+/// When there are too few rows before the first cutoff.
+pub fn fit(table: &FeatureTable, labels: &Labels, cutoffs: &[i32]) -> Result<Vec<Fitted>, FitError> {
+    let magnitudes = labels.magnitudes();
+    let task = Task { features: table, labels: &magnitudes };
+    Family::Ridge { alpha: PENALTY }.forecaster().fit(&task, cutoffs)
+}
+
+/// The scale of a row (log return over the horizon); nothing when a column has no value there.
+pub fn scale(learned: &Fitted, values: &[f64]) -> Option<f64> {
+    let scale = libm::exp(learned.predict(values));
+    (scale.is_finite() && scale > 0.0).then_some(scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leaks::check_table;
+    use crate::{days, testing};
+
+    #[test]
+    fn the_columns_look_at_nothing_later() {
+        let panel = testing::panel(5, 320, 4);
+        let inputs = Inputs::of(&panel);
+        let compute = |inputs: &Inputs<'_>| table(inputs, &FeatureTable::compute(inputs));
+        let checks = check_table(&inputs, &compute(&inputs), &compute, 3);
+        assert!(checks.len() >= 4 && checks.iter().all(|check| check.failure.is_none()), "{checks:?}");
+    }
+
+    #[test]
+    fn every_row_with_features_has_a_scale() {
+        let panel = testing::panel(3, 320, 5);
+        let inputs = Inputs::of(&panel);
+        let features = FeatureTable::compute(&inputs);
+        let table = table(&inputs, &features);
+        assert!((0..panel.len()).all(|row| table.usable(row) || !features.usable(row)));
+    }
+
+    #[test]
+    fn a_stock_that_moves_twice_as_much_has_about_twice_the_scale() {
+        let panel = testing::panel(6, 500, 6);
+        let mut bars = panel.bars().clone();
+        for row in (0..bars.len()).filter(|&row| bars.key[row] < 3) {
+            for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
+                column[row] *= column[row];
+            }
+        }
+        let panel = crate::Panel::new(bars);
+        let inputs = Inputs::of(&panel);
+        let features = FeatureTable::compute(&inputs);
+        let table = table(&inputs, &features);
+        let labels = Labels::new(&panel, &features, 1);
+        let sessions = panel.sessions();
+        let learned = fit(&table, &labels, &[days::day(sessions[450])]);
+        let mut values = Vec::new();
+        let mut mean = |instrument: usize| {
+            let rows = panel.rows(instrument);
+            let all = (rows.end - 40..rows.end).map(|row| {
+                table.row(row, &mut values);
+                learned.as_ref().ok().and_then(|learned| scale(&learned[0], &values)).unwrap_or(f64::NAN)
+            });
+            all.sum::<f64>() / 40.0
+        };
+        let ratio = (mean(0) + mean(1) + mean(2)) / (mean(3) + mean(4) + mean(5));
+        assert!((1.6..2.4).contains(&ratio), "{ratio}");
+    }
+}
