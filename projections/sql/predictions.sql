@@ -56,6 +56,9 @@ create index predictions_round on predictions (round);
 -- The track record of a model, session by session.
 create index predictions_record on predictions (model, horizon, as_of);
 
+-- What a challenger has made on a trial.
+create index predictions_trial on predictions (trial) where trial is not null;
+
 -- All predictions of one model for one session.
 create table rounds (
     id                uuid    not null primary key,

@@ -3,6 +3,7 @@ create table training_runs (
     id           uuid   not null primary key,
     model        text   not null,
     reason       text   not null,
+    figures      jsonb  not null,
     plan         jsonb  not null,
     state        text   not null check (state in ('requested', 'running', 'completed', 'failed', 'cancelled')),
     requested_at timestamptz not null,

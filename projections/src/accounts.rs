@@ -6,7 +6,7 @@
 use almanac_domain::Event;
 use almanac_domain::account::{AccountEvent, NotificationPreferences, Role};
 use almanac_store::StoreError;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -52,6 +52,10 @@ impl Handler for Accounts {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../sql/accounts.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["account"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {

@@ -29,6 +29,8 @@ pub struct Log {
 pub struct LogEvent {
     /// Its place in the log.
     pub ordinal: i64,
+    /// Its unique id.
+    pub event_id: Uuid,
     /// The service's time of the decision.
     pub at: DateTime<Utc>,
     /// The database's time of writing.
@@ -41,14 +43,31 @@ pub struct LogEvent {
     pub sequence: i64,
     /// Its stored name.
     pub event_type: String,
-    /// What it says.
+    /// The version of its shape.
+    pub event_version: String,
+    /// What it says, as it was stored.
     #[schema(value_type = Object)]
     pub payload: Value,
     /// Shared by all consequences of one request.
     pub correlation_id: Option<Uuid>,
     /// The key of the event it follows from.
     pub causation_id: Option<String>,
+    /// The account that acted; none when the service itself did.
+    pub account: Option<Uuid>,
 }
+
+impl LogEvent {
+    /// Its name, as `type:id:sequence`: what its consequences have as their `causation_id`.
+    pub fn key(&self) -> String {
+        format!("{}:{}:{}", self.aggregate_type, self.aggregate_id, self.sequence)
+    }
+}
+
+/// The columns of a [`LogEvent`], of `events e` joined with `event_log l`.
+pub(crate) const COLUMNS: &str =
+    "l.ordinal, e.event_id, coalesce((e.metadata ->> 'at')::timestamptz, e.recorded_at) as at,
+        e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload,
+        e.correlation_id, e.causation_id, e.account";
 
 /// How far a projection has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
@@ -89,24 +108,23 @@ pub async fn list(
     cursor: Option<i64>,
     limit: i64,
 ) -> Result<List<LogEvent>, StoreError> {
-    let rows = sqlx::query_as(
-        "select l.ordinal, coalesce((e.metadata ->> 'at')::timestamptz, e.recorded_at) as at, e.recorded_at,
-                e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.payload, e.correlation_id,
-                e.causation_id
-           from event_log l join events e on e.position = l.position
+    let select = format!(
+        "select {COLUMNS} from event_log l join events e on e.position = l.position
           where l.ordinal <= $1 and l.ordinal < $2 and ($3::text is null or l.event_type = $3)
-          order by l.ordinal desc limit $4",
+          order by l.ordinal desc limit $4"
     );
+    let rows = sqlx::query_as(&select);
     let rows = rows.bind(as_of).bind(cursor.unwrap_or(i64::MAX)).bind(event_type).bind(limit + 1);
     Ok(List::cut(rows.fetch_all(pool).await?, limit, |last: &LogEvent| last.ordinal.to_string()))
 }
 
-/// How far every projection has come; replaced versions are left out.
+/// How far every projection has come; replaced versions and tables beside the live ones are left out.
 pub async fn projections(pool: &PgPool) -> Result<Vec<ProjectionState>, StoreError> {
     let rows = sqlx::query_as(
         "select p.name, p.version, p.last_ordinal as ordinal, s.last_ordinal - p.last_ordinal as lag, p.state,
                 p.error
-           from subscriptions p, sequencer s where p.state <> 'retired' order by p.name, p.version",
+           from subscriptions p, sequencer s
+          where p.state <> 'retired' and strpos(p.name, ':') = 0 order by p.name, p.version",
     );
     Ok(rows.fetch_all(pool).await?)
 }

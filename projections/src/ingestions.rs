@@ -4,7 +4,7 @@ use almanac_domain::ingestion::{BarsIngested, HeadlinesIngested, IngestionEvent,
 use almanac_domain::values::{Digest, Mode, Session};
 use almanac_domain::{Event, values};
 use almanac_store::StoreError;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,10 @@ impl Handler for Ingestions {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../sql/ingestions.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["ingestion"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {

@@ -7,7 +7,7 @@ use almanac_domain::Event;
 use almanac_domain::instrument::{CorporateActionRecorded, InstrumentEvent, InstrumentListed};
 use almanac_domain::values::{Exchange, Price, Session, Symbol};
 use almanac_store::StoreError;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -131,6 +131,10 @@ impl Handler for Instruments {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../sql/instruments.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["instrument"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {

@@ -8,7 +8,7 @@
 //!
 //! Names of lists, addresses and URLs are not in the log: queries join them from the vault.
 //!
-//! [`models`], [`track_record`] and [`event_log`] answer for any ordinal (`as_of`): their rows keep the ordinal of
+//! [`stories`] reads causes and consequences from the log itself. [`models`], [`track_record`] and [`event_log`] answer for any ordinal (`as_of`): their rows keep the ordinal of
 //! what made them, and nothing later has a part in the answer.
 //!
 //! To add one: a file here and its SQL, one line in [`all`]. The handler matches [`almanac_domain::Event`] without a
@@ -16,6 +16,7 @@
 //! demands that applying twice changes nothing and that a rebuild equals the live tables.
 
 pub mod accounts;
+pub mod builds;
 pub mod event_log;
 pub mod ingestions;
 pub mod instruments;
@@ -25,8 +26,10 @@ pub mod moment;
 pub mod paging;
 pub mod predictions;
 mod row;
+pub mod stories;
 pub mod track_record;
 pub mod training_runs;
+pub mod trials;
 pub mod watchlists;
 pub mod webhook_endpoints;
 pub mod webhooks;
@@ -44,6 +47,7 @@ pub fn all() -> Vec<Arc<dyn Handler>> {
         Arc::new(ingestions::Ingestions),
         Arc::new(training_runs::TrainingRuns),
         Arc::new(models::Models),
+        Arc::new(trials::Trials),
         Arc::new(predictions::Predictions),
         Arc::new(webhook_endpoints::WebhookEndpoints),
         Arc::new(mail::MailDecisions),

@@ -1,6 +1,9 @@
 //! A moment in the log: the ordinal an answer stands for, and the service's time that belongs to it.
 
-use almanac_store::StoreError;
+use std::str::FromStr;
+
+use almanac_store::log::{LogReader, Recorded};
+use almanac_store::{Database, StoreError};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -13,6 +16,73 @@ pub struct Moment {
     pub ordinal: i64,
     /// The service's time of that event.
     pub as_of: Option<DateTime<Utc>>,
+}
+
+/// Which moment is meant, as a reader asks for it: an ordinal, a time (RFC 3339), or the present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AsOf {
+    /// The last sealed event.
+    #[default]
+    Now,
+    /// This place in the log, or the last one where the log is shorter.
+    Ordinal(i64),
+    /// The last event known at this time of the service.
+    Time(DateTime<Utc>),
+}
+
+/// A text that names no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is neither a time (RFC 3339) nor a place in the log")]
+pub struct NoMoment;
+
+impl FromStr for AsOf {
+    type Err = NoMoment;
+
+    fn from_str(text: &str) -> Result<Self, NoMoment> {
+        match (text, text.parse::<i64>(), text.parse::<DateTime<Utc>>()) {
+            ("", ..) => Ok(Self::Now),
+            (_, Ok(ordinal), _) => Ok(Self::Ordinal(ordinal)),
+            (_, _, Ok(time)) => Ok(Self::Time(time)),
+            _ => Err(NoMoment),
+        }
+    }
+}
+
+impl AsOf {
+    /// The moment in this log.
+    pub async fn moment(self, pool: &PgPool) -> Result<Moment, StoreError> {
+        match self {
+            Self::Now => now(pool).await,
+            Self::Ordinal(ordinal) => at_ordinal(pool, ordinal).await,
+            Self::Time(time) => at_time(pool, time).await,
+        }
+    }
+}
+
+/// The log up to a moment, as if nothing had happened since.
+#[derive(Debug, Clone)]
+pub struct Prefix {
+    reader: LogReader,
+    moment: Moment,
+}
+
+impl Prefix {
+    /// The log of `database` as it was known `as_of`.
+    pub async fn of(database: &Database, as_of: AsOf) -> Result<Self, StoreError> {
+        let moment = as_of.moment(database.pool()).await?;
+        Ok(Self { reader: LogReader::new(database), moment })
+    }
+
+    /// Where it ends.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// Up to `limit` events that follow `ordinal`, in order, and none beyond the moment.
+    pub async fn after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
+        let left = (self.moment.ordinal - ordinal).clamp(0, limit);
+        self.reader.after(ordinal, left).await
+    }
 }
 
 /// What was known at a moment.

@@ -15,7 +15,7 @@ pub struct List<T> {
 impl<T> List<T> {
     /// A page out of up to `limit` + 1 rows that were read; the one too many only shows that there is a next page,
     /// which `cursor` names by the last row of this one.
-    pub(crate) fn cut(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
+    pub fn cut(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
         let limit = usize::try_from(limit).unwrap_or(0);
         let more = items.len() > limit;
         items.truncate(limit);

@@ -1,7 +1,7 @@
 //! Reading columns into the domain's types, and events out of the log.
 
-use almanac_domain::Event;
 use almanac_domain::values::Horizon;
+use almanac_domain::{Event, UnreadableEvent};
 use almanac_store::log::{HandlerError, Recorded};
 use rust_decimal::Decimal;
 use serde::de::value::Error as ValueError;
@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 /// The event as the domain knows it.
 pub(crate) fn read(event: &Recorded) -> Result<Event, HandlerError> {
-    Event::read(&event.key.aggregate_type, &event.payload)
-        .map_err(|error| HandlerError::Unfit(format!("{}: {error}", event.key)))
+    event.event().map_err(|error| match error {
+        UnreadableEvent::Shape { source, .. } => HandlerError::Unfit(format!("{}: {source}", event.key)),
+        unknown => HandlerError::Unknown(unknown),
+    })
 }
 
 /// The id of the event's aggregate, where that is a uuid.

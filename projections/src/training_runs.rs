@@ -2,12 +2,12 @@
 
 use almanac_domain::Event;
 use almanac_domain::training_run::{TrainingPlan, TrainingReason, TrainingRequested, TrainingRunEvent};
-use almanac_domain::values::{Horizon, ModelName, Session};
+use almanac_domain::values::{Horizon, Measure, ModelName, Session};
 use almanac_store::StoreError;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
@@ -28,8 +28,10 @@ pub struct TrainingRun {
     /// The model it is for.
     #[schema(value_type = String)]
     pub model: ModelName,
-    /// `first_version`, `schedule` or `manual`.
+    /// `first_version`, `schedule`, `manual`, `age`, `coverage_drift`, `skill_decay` or `feature_drift`.
     pub reason: String,
+    /// The figures behind the reason, where there are any.
+    pub figures: Vec<TrainingFigure>,
     /// `requested`, `running`, `completed`, `failed` or `cancelled`.
     pub state: String,
     /// The family, such as `ridge`.
@@ -62,6 +64,21 @@ pub struct TrainingRun {
     pub ordinal: i64,
 }
 
+/// A figure that made a training due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TrainingFigure {
+    /// What was measured, such as `coverage_80 at 1`.
+    pub name: String,
+    /// What it came to.
+    #[schema(value_type = String)]
+    pub value: Measure,
+    /// What it was held against.
+    #[schema(value_type = String)]
+    pub threshold: Measure,
+    /// The sessions it was measured over.
+    pub sessions: u32,
+}
+
 /// A run that waits for a trainer, or for a trainer that died.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueRun {
@@ -92,11 +109,15 @@ impl Handler for TrainingRuns {
     }
 
     fn version(&self) -> i32 {
-        1
+        2
     }
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../sql/training_runs.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["training_run"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
@@ -154,8 +175,8 @@ async fn request(
     requested: &TrainingRequested,
 ) -> Result<(), HandlerError> {
     sqlx::query(
-        "insert into training_runs (id, model, reason, plan, state, requested_at, ordinal)
-         values ($1, $2, $3, $4, 'requested', $5, $6)
+        "insert into training_runs (id, model, reason, figures, plan, state, requested_at, ordinal)
+         values ($1, $2, $3, $7, $4, 'requested', $5, $6)
          on conflict (id) do nothing",
     )
     .bind(id)
@@ -164,6 +185,7 @@ async fn request(
     .bind(Json(&requested.plan))
     .bind(event.at())
     .bind(event.ordinal)
+    .bind(Json(&requested.figures))
     .execute(conn)
     .await?;
     Ok(())
@@ -191,7 +213,7 @@ async fn end(
 }
 
 const SHOWN: &str =
-    "select id, model, reason, plan, state, requested_at, started_at, ended_at, as_of, rows, instruments,
+    "select id, model, reason, figures, plan, state, requested_at, started_at, ended_at, as_of, rows, instruments,
        version, failure, ordinal
   from training_runs";
 
@@ -201,6 +223,7 @@ fn shown(row: &PgRow) -> Result<TrainingRun, sqlx::Error> {
         id: row.try_get("id")?,
         model: row::word(row, "model")?,
         reason: row.try_get("reason")?,
+        figures: row::json(row, "figures")?,
         state: row.try_get("state")?,
         family: plan.family,
         horizons: plan.horizons,

@@ -5,7 +5,7 @@ use almanac_domain::account::AccountEvent;
 use almanac_domain::values::ModelName;
 use almanac_domain::watchlist::WatchlistEvent;
 use almanac_store::StoreError;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -58,6 +58,10 @@ impl Handler for Watchlists {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../sql/watchlists.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["account", "watchlist"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {

@@ -8,7 +8,7 @@ use almanac_domain::account::AccountEvent;
 use almanac_domain::account::vault;
 use almanac_domain::webhook_endpoint::WebhookEndpointEvent;
 use almanac_store::StoreError;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -88,6 +88,10 @@ impl Handler for WebhookEndpoints {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../sql/webhook_endpoints.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["account", "webhook_endpoint"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {

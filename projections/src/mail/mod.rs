@@ -10,7 +10,7 @@ use almanac_domain::account::{AccountEvent, NotificationPreferences};
 use almanac_domain::forecast_round::{ForecastRoundEvent, RoundCompleted};
 use almanac_domain::prediction::{PredictionEvent, PredictionPublished, Role};
 use almanac_domain::watchlist::WatchlistEvent;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use almanac_store::outbox::mail::{NewMail, put};
 use async_trait::async_trait;
 use serde_json::json;
@@ -43,6 +43,10 @@ impl Handler for MailDecisions {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../../sql/mail.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["account", "forecast_round", "prediction", "watchlist"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {

@@ -2,10 +2,12 @@
 
 mod read;
 
+use std::collections::BTreeMap;
+
 use almanac_domain::Event;
 use almanac_domain::model::{DecidedBy, ModelEvent, ModelVersionRegistered};
 use almanac_domain::values::{Digest, Horizon, Measure, Mode, ModelName, Session};
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -18,7 +20,7 @@ use uuid::Uuid;
 use crate::ingestions::StoredObject;
 use crate::row;
 
-pub use read::{Champion, champion, champion_version, find, list, timeline, version};
+pub use read::{Champion, champion, champion_version, find, list, on_trial, timeline, version};
 
 /// The subscription that reads of models wait for.
 pub const NAME: &str = "models";
@@ -87,12 +89,51 @@ pub struct ModelVersion {
     pub seed: String,
     /// The code that made it.
     pub code_version: String,
+    /// What it takes to train it again; null for versions that did not say so yet.
+    pub recipe: Option<Recipe>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// The checks of the leak sentinel that passed.
     pub leak_checks: Vec<String>,
     /// The measures that are shown first.
     pub evaluation: Vec<EvaluationMeasure>,
     /// Whether it is better than its baselines, in words, for each horizon in order.
     pub verdicts: Vec<String>,
+}
+
+/// What it takes, beside plan, data and code, to train a version to the same bytes again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Recipe {
+    /// SHA-256 of the table of features it learnt from.
+    #[schema(value_type = String)]
+    pub features: Digest,
+    /// What was chosen, by name; numbers as text.
+    pub parameters: BTreeMap<String, String>,
+    /// The architecture it was computed on.
+    pub architecture: String,
+    /// The feature level of the processor.
+    pub processor_level: String,
+    /// The extensions of the processor that were looked for and found.
+    pub processor_extensions: Vec<String>,
+}
+
+/// Where a version comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Origin {
+    /// It was trained here.
+    Trained,
+    /// It was trained elsewhere and brought in.
+    Imported {
+        /// The format of its files, such as `onnx`.
+        format: String,
+        /// The SHA-256 of each file, for each horizon in order.
+        #[schema(value_type = Vec<String>)]
+        files: Vec<Digest>,
+        /// The last session it may have learnt from, as whoever brought it says; null when nobody says so.
+        #[schema(value_type = Option<chrono::NaiveDate>)]
+        learnt_through: Option<Session>,
+    },
 }
 
 /// One measure of a version out of sample, beside what guessing would have scored.
@@ -125,7 +166,7 @@ pub struct TimelineEntry {
     pub event: String,
     /// The version it is about; of a rollback the one that became champion.
     pub version: Option<u32>,
-    /// `administrator`, or `gate: ` and the rule's name.
+    /// `administrator`, `operator` for the command line, or `gate: ` and the rule's name.
     pub by: Option<String>,
     /// The reason given.
     pub reason: Option<String>,
@@ -145,11 +186,15 @@ impl Handler for Models {
     }
 
     fn version(&self) -> i32 {
-        1
+        3
     }
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../../sql/models.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["model"])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
@@ -214,13 +259,39 @@ fn entry(happened: ModelEvent) -> Entry {
             reason: Some(back.reason),
             facts: json!({ "from": back.from, "to": back.to }),
         },
-        ModelEvent::ModelVersionRetired(retired) => out_of_service(retired.version, retired.reason),
-        ModelEvent::ModelVersionQuarantined(shut) => out_of_service(shut.version, shut.reason),
+        ModelEvent::ModelVersionRetired(retired) => {
+            out_of_service(retired.version, retired.by.as_ref(), retired.reason)
+        }
+        ModelEvent::ModelVersionQuarantined(shut) => {
+            out_of_service(shut.version, shut.by.as_ref(), shut.reason)
+        }
+        ModelEvent::TrialOpened(opened) => Entry {
+            version: opened.version,
+            champion: None,
+            decider: Some(decider(&opened.by)),
+            reason: Some(opened.reason),
+            facts: json!({ "trial": opened.trial, "champion": opened.champion, "rule": opened.rule }),
+        },
+        ModelEvent::TrialDecided(decided) => Entry {
+            version: decided.version,
+            champion: None,
+            decider: decided.by.as_ref().map(decider),
+            reason: Some(decided.reason),
+            facts: json!({
+                "trial": decided.trial,
+                "champion": decided.champion,
+                "outcome": decided.outcome,
+                "ended_by": decided.ended_by,
+                "dry_run": decided.dry_run,
+                "evidence": decided.evidence,
+            }),
+        },
     }
 }
 
-fn out_of_service(version: u32, reason: String) -> Entry {
-    Entry { version, champion: None, decider: None, reason: Some(reason), facts: json!({}) }
+fn out_of_service(version: u32, by: Option<&DecidedBy>, reason: String) -> Entry {
+    let decider = by.map(decider);
+    Entry { version, champion: None, decider, reason: Some(reason), facts: json!({}) }
 }
 
 /// Who decided, without naming a person.
@@ -228,6 +299,7 @@ pub(crate) fn decider(by: &DecidedBy) -> String {
     match by {
         DecidedBy::Administrator { .. } => "administrator".to_owned(),
         DecidedBy::Gate { rule } => format!("gate: {rule}"),
+        DecidedBy::Operator => "operator".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
-use super::{EvaluationMeasure, Model, ModelVersion, TimelineEntry, VersionStatus};
+use super::{EvaluationMeasure, Model, ModelVersion, Origin, Recipe, TimelineEntry, VersionStatus};
 use crate::row;
 
 /// The version that publishes, as those who publish need it.
@@ -165,6 +165,19 @@ fn shown(registered: ModelVersionRegistered, standing: &Standing) -> ModelVersio
         sentiment: registered.plan.sentiment,
         seed: registered.plan.seed.to_string(),
         code_version: registered.code_version,
+        recipe: registered.recipe.map(|recipe| Recipe {
+            features: recipe.features,
+            parameters: recipe.parameters,
+            architecture: recipe.processor.architecture,
+            processor_level: recipe.processor.level,
+            processor_extensions: recipe.processor.extensions,
+        }),
+        origin: match registered.origin {
+            model::Origin::Trained => Origin::Trained,
+            model::Origin::Imported { format, files, learnt_through } => {
+                Origin::Imported { format, files, learnt_through }
+            }
+        },
         leak_checks: registered.leak_checks,
         evaluation: registered.evaluation.into_iter().map(measure).collect(),
         verdicts: registered.verdicts,
@@ -210,6 +223,18 @@ pub async fn champion_version(
     made_champion(pool, model, Some(version), as_of).await
 }
 
+/// The challenger whose trial was opened at this ordinal, as those who publish need it: `sequence` and `since` are those of
+/// the opening.
+pub async fn on_trial(pool: &PgPool, model: &ModelName, opened: i64) -> Result<Option<Champion>, StoreError> {
+    let found = sqlx::query(
+        "select t.sequence, t.ordinal, t.at, v.registration
+           from model_timeline t join model_versions v on v.model = t.model and v.version = t.version
+          where t.model = $1 and t.ordinal = $2",
+    );
+    let found = found.bind(model.as_str()).bind(opened).try_map(|row| entrusted(&row));
+    Ok(found.fetch_optional(pool).await?)
+}
+
 async fn made_champion(
     pool: &PgPool,
     model: &ModelName,
@@ -223,23 +248,24 @@ async fn made_champion(
             and ($3::integer is null or t.champion = $3)
           order by t.ordinal desc limit 1",
     );
-    let champion = |row: PgRow| {
-        let registered: ModelVersionRegistered = row::json(&row, "registration")?;
-        Ok(Champion {
-            model: registered.model,
-            version: registered.version,
-            sequence: row::count(&row, "sequence")?,
-            since_ordinal: row.try_get("ordinal")?,
-            since: row.try_get("at")?,
-            plan: registered.plan,
-            mode: registered.mode,
-            trained_through: registered.trained_through,
-            dataset: registered.dataset,
-            artefact: registered.artefact,
-            evaluation_object: registered.evaluation_object,
-            evaluation: registered.evaluation,
-        })
-    };
     let found = found.bind(model.as_str()).bind(as_of).bind(version.map(|version| version as i32));
-    Ok(found.try_map(champion).fetch_optional(pool).await?)
+    Ok(found.try_map(|row| entrusted(&row)).fetch_optional(pool).await?)
+}
+
+fn entrusted(row: &PgRow) -> Result<Champion, sqlx::Error> {
+    let registered: ModelVersionRegistered = row::json(row, "registration")?;
+    Ok(Champion {
+        model: registered.model,
+        version: registered.version,
+        sequence: row::count(row, "sequence")?,
+        since_ordinal: row.try_get("ordinal")?,
+        since: row.try_get("at")?,
+        plan: registered.plan,
+        mode: registered.mode,
+        trained_through: registered.trained_through,
+        dataset: registered.dataset,
+        artefact: registered.artefact,
+        evaluation_object: registered.evaluation_object,
+        evaluation: registered.evaluation,
+    })
 }

@@ -79,10 +79,50 @@ pub async fn due(
     Ok(rows.try_map(open).fetch_all(pool).await?)
 }
 
+/// A slot that was published or abstained from, and that a challenger on trial has not filled yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenSlot {
+    /// What it is about.
+    pub instrument: Uuid,
+    /// Sessions ahead.
+    pub horizon: Horizon,
+    /// The session whose close decides.
+    pub target: Session,
+    /// When that session closes.
+    pub target_closes_at: DateTime<Utc>,
+}
+
+/// The slots of a round at some horizons that `trial` has not filled.
+pub async fn open_slots(
+    pool: &PgPool,
+    round: Uuid,
+    trial: Uuid,
+    horizons: &[Horizon],
+) -> Result<Vec<OpenSlot>, StoreError> {
+    let rows = sqlx::query(
+        "select p.instrument, p.horizon, p.target, p.target_closes_at from predictions p
+          where p.round = $1 and p.trial is null and p.horizon = any($3) and not exists (
+                select from predictions t where t.round = $1 and t.trial = $2
+                   and t.instrument = p.instrument and t.horizon = p.horizon)
+          order by p.ordinal",
+    );
+    let slot = |row: PgRow| {
+        Ok(OpenSlot {
+            instrument: row.try_get("instrument")?,
+            horizon: row::horizon(&row, "horizon")?,
+            target: row.try_get("target")?,
+            target_closes_at: row.try_get("target_closes_at")?,
+        })
+    };
+    let horizons: Vec<i32> = horizons.iter().map(|horizon| horizon.sessions() as i32).collect();
+    Ok(rows.bind(round).bind(trial).bind(horizons).try_map(slot).fetch_all(pool).await?)
+}
+
 /// What of a round is published or abstained from already: instrument, horizon and what became of it.
 pub async fn slots_of_round(pool: &PgPool, round: Uuid) -> Result<Vec<(Uuid, Horizon, State)>, StoreError> {
-    let rows =
-        sqlx::query("select instrument, horizon, state from predictions where round = $1 order by ordinal");
+    let rows = sqlx::query(
+        "select instrument, horizon, state from predictions where round = $1 and trial is null order by ordinal",
+    );
     let slot = |row: PgRow| {
         Ok((row.try_get("instrument")?, row::horizon(&row, "horizon")?, row::word(&row, "state")?))
     };

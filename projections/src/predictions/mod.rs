@@ -1,5 +1,6 @@
 //! Predictions and their rounds: what was published, what came of it, and what is still open.
 
+mod bulk;
 mod due;
 mod keep;
 mod read;
@@ -7,11 +8,10 @@ pub mod rounds;
 
 use std::str::FromStr;
 
-use almanac_domain::Event;
 use almanac_domain::values::{
     Digest, Horizon, LogReturn, Measure, Mode, ModelName, Price, Probability, Session,
 };
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded, Rows};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,9 +20,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::instruments::InstrumentRef;
-use crate::row;
 
-pub use due::{OpenPrediction, due, slots_of_round};
+pub use due::{OpenPrediction, OpenSlot, due, open_slots, slots_of_round};
 pub use read::{Filter, find, latest, list};
 pub(crate) use read::{SHOWN, shown};
 
@@ -231,24 +230,26 @@ impl Handler for Predictions {
     }
 
     fn version(&self) -> i32 {
-        1
+        2
     }
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../../sql/predictions.sql"))
     }
 
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&["forecast_round", "instrument", "prediction"])
+    }
+
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
-        match row::read(event)? {
-            Event::Prediction(happened) => keep::prediction(conn, event, happened).await,
-            Event::ForecastRound(happened) => keep::round(conn, event, happened).await,
-            Event::Instrument(happened) => keep::instrument(conn, event, happened).await,
-            Event::Account(_)
-            | Event::Watchlist(_)
-            | Event::Ingestion(_)
-            | Event::TrainingRun(_)
-            | Event::Model(_)
-            | Event::WebhookEndpoint(_) => Ok(()),
-        }
+        bulk::Bulk::of(std::slice::from_ref(event))?.write(conn).await
+    }
+
+    fn indexes_last(&self) -> bool {
+        true
+    }
+
+    fn rows(&self, events: &[Recorded]) -> Result<Option<Box<dyn Rows>>, HandlerError> {
+        Ok(Some(Box::new(bulk::Bulk::of(events)?)))
     }
 }

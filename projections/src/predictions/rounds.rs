@@ -25,6 +25,10 @@ pub struct Calibration {
     /// Half-width of the 95% interval in units of the scale.
     #[schema(value_type = String)]
     pub half_width_95: Measure,
+    /// By what the misses of the last sessions have multiplied the scale; none where nothing was predicted, and of rounds
+    /// that did not say.
+    #[schema(value_type = Option<String>)]
+    pub level: Option<Measure>,
 }
 
 /// All predictions of one model for one session.
@@ -119,6 +123,22 @@ pub async fn open(pool: &PgPool, model: &ModelName) -> Result<Vec<Round>, StoreE
 pub async fn last_complete(pool: &PgPool, model: &ModelName) -> Result<Option<Round>, StoreError> {
     let select = format!("{SHOWN} where model = $1 and state = 'complete' order by session desc limit 1");
     Ok(sqlx::query(&select).bind(model.as_str()).try_map(|row| shown(&row)).fetch_optional(pool).await?)
+}
+
+/// The complete rounds of `model` that `version` opened after `ordinal`, for sessions after `session`, oldest first.
+pub async fn of_version(
+    pool: &PgPool,
+    model: &ModelName,
+    version: u32,
+    ordinal: i64,
+    session: Option<Session>,
+) -> Result<Vec<Round>, StoreError> {
+    let select = format!(
+        "{SHOWN} where model = $1 and version = $2 and state = 'complete' and ordinal > $3
+            and ($4::date is null or session > $4) order by session"
+    );
+    let rounds = sqlx::query(&select).bind(model.as_str()).bind(version as i32).bind(ordinal).bind(session);
+    Ok(rounds.try_map(|row| shown(&row)).fetch_all(pool).await?)
 }
 
 /// How many rounds of `model` were completed after `ordinal`: the sessions its champion of then has published for.

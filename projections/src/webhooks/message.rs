@@ -161,7 +161,24 @@ pub(super) fn of_model(model: &str, happened: ModelEvent) -> Option<Message> {
                 "rolled_back_at": back.rolled_back_at,
             }),
         )),
-        ModelEvent::ModelVersionRetired(_) | ModelEvent::ModelVersionQuarantined(_) => None,
+        ModelEvent::TrialDecided(decided) => Some(Message::new(
+            "model.trial_decided",
+            json!({
+                "model": model,
+                "trial": decided.trial,
+                "version": decided.version,
+                "champion": decided.champion,
+                "outcome": decided.outcome,
+                "ended_by": decided.ended_by,
+                "dry_run": decided.dry_run,
+                "evidence": decided.evidence,
+                "by": decided.by.as_ref().map(decider),
+                "decided_at": decided.decided_at,
+            }),
+        )),
+        ModelEvent::TrialOpened(_)
+        | ModelEvent::ModelVersionRetired(_)
+        | ModelEvent::ModelVersionQuarantined(_) => None,
     }
 }
 

@@ -1,16 +1,19 @@
 //! Webhooks: which endpoints are told of an event, and the message they get.
 //!
 //! The step writes one delivery for each endpoint that asked, under the key `<ordinal>:<endpoint>`; calling is the
-//! Dispatcher's. A message speaks of markets and models only: no account, no address, no text a person typed.
+//! Dispatcher's. A message speaks of markets and models only: no account, no address, no text a person typed. It
+//! carries the newest signed head of the log, for the receiver to keep.
 
 mod keep;
 mod message;
 mod read;
 
 use almanac_domain::Event;
-use almanac_store::log::{Handler, HandlerError, Recorded};
+use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use almanac_store::outbox::webhook::{NewDelivery, put};
+use almanac_store::transparency::checkpoint;
 use async_trait::async_trait;
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -41,6 +44,18 @@ impl Handler for WebhookDecisions {
 
     fn schema_sql(&self) -> Option<&'static str> {
         Some(include_str!("../../sql/webhooks.sql"))
+    }
+
+    fn on_unknown(&self) -> OnUnknown {
+        OnUnknown::StopAt(&[
+            "account",
+            "forecast_round",
+            "ingestion",
+            "instrument",
+            "model",
+            "prediction",
+            "webhook_endpoint",
+        ])
     }
 
     async fn apply(&self, conn: &mut PgConnection, event: &Recorded) -> Result<(), HandlerError> {
@@ -92,7 +107,14 @@ async fn fan_out(
     .bind(EVERYTHING)
     .fetch_all(&mut *conn)
     .await?;
-    let payload = body(message.event_type, event.event_id, event.at(), message.data);
+    if asking.is_empty() {
+        return Ok(());
+    }
+    let mut payload = body(message.event_type, event.event_id, event.at(), message.data);
+    // Written down with the message, so that a repetition says the same.
+    if let (Value::Object(fields), Some(newest)) = (&mut payload, checkpoint::newest(&mut *conn).await?) {
+        fields.insert("checkpoint".to_owned(), newest.note.into());
+    }
     for (endpoint, account) in asking {
         let key = format!("{}:{endpoint}", event.ordinal);
         let delivery = NewDelivery {

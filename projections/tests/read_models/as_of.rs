@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use almanac_projections::{models, moment, predictions, track_record};
+use almanac_domain::values::Mode;
+use almanac_projections::moment::{AsOf, Prefix};
+use almanac_projections::{ingestions, models, moment, predictions, track_record, trials};
+use almanac_store::clock::Entropy;
 use almanac_store::log::{Handler, LogReader, Recorded, Subscription};
 use almanac_store::testing::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::market::{horizon, model};
 use crate::story::{CHAPTERS, Chapter, Story};
@@ -25,20 +29,33 @@ async fn answers(pool: &PgPool, as_of: i64) -> Value {
         "of_one": track_record::records(pool, &of_one, as_of).await.unwrap(),
         "by_instrument": track_record::records(pool, &by_instrument, as_of).await.unwrap(),
         "performance": track_record::performance(pool, &name, as_of).await.unwrap(),
+        "trials": trials::list(pool, &name, as_of).await.unwrap(),
+        "trial": format!("{:?}", trials::sessions(pool, Uuid::from_u128(0x77), 1, as_of).await.unwrap()),
+        "bars": batches(ingestions::bar_batches(pool, Mode::Simulated, as_of).await.unwrap()),
+        "headlines": batches(ingestions::headline_batches(pool, Mode::Simulated, as_of).await.unwrap()),
         "series": track_record::series(pool, &name, horizon(1).sessions(), None, as_of).await.unwrap(),
     })
+}
+
+fn batches(batches: Vec<ingestions::Batch>) -> Vec<String> {
+    batches.iter().map(|batch| format!("{batch:?}")).collect()
 }
 
 /// The replayable read models over events that are handed to them one by one.
 struct Fed {
     database: TestDatabase,
-    handlers: [Arc<dyn Handler>; 2],
+    handlers: [Arc<dyn Handler>; 4],
 }
 
 impl Fed {
     async fn empty() -> Self {
         let database = TestDatabase::new().await;
-        let handlers: [Arc<dyn Handler>; 2] = [Arc::new(models::Models), Arc::new(predictions::Predictions)];
+        let handlers: [Arc<dyn Handler>; 4] = [
+            Arc::new(models::Models),
+            Arc::new(trials::Trials),
+            Arc::new(predictions::Predictions),
+            Arc::new(ingestions::Ingestions),
+        ];
         for handler in &handlers {
             Subscription::install(&database, handler.clone()).await.unwrap();
         }
@@ -72,6 +89,47 @@ async fn the_answer_as_of_an_ordinal_is_that_of_a_projection_fed_up_to_it() {
     }
     assert!(changes > 15, "the answers hardly change, so this shows nothing: {changes}");
     assert_eq!(answers(told.pool(), i64::MAX).await, before);
+}
+
+/// Lives at random through registrations, promotions, rounds and scores, and asks at random moments of each life.
+#[tokio::test]
+async fn whatever_happened_the_answer_as_of_a_moment_is_that_of_a_fresh_projection_of_the_log_up_to_it() {
+    for seed in [1, 2, 3, 5, 8, 13] {
+        let entropy = Entropy::seeded(seed);
+        let mut story = Story::begin().await;
+        for _ in 0..120 {
+            crate::market::something(&mut story, &|bound| entropy.below(bound)).await;
+        }
+        let head = story.catch_up().await;
+        assert!(head > 30, "life {seed} hardly happened: {head} events");
+        let mut moments: Vec<i64> = (0..4).map(|_| entropy.below(head as u64) as i64).collect();
+        moments.sort_unstable();
+        let (fresh, mut fed) = (Fed::empty().await, 0);
+        for ordinal in moments {
+            let prefix = Prefix::of(&story.database, AsOf::Ordinal(ordinal)).await.unwrap();
+            assert_eq!(prefix.moment().ordinal, ordinal);
+            for event in prefix.after(fed, 1000).await.unwrap() {
+                fed = event.ordinal;
+                fresh.feed(&event).await;
+            }
+            assert_eq!(fed, ordinal, "a prefix holds everything up to its end and nothing beyond");
+            let then = answers(fresh.database.pool(), i64::MAX).await;
+            assert_eq!(answers(story.pool(), ordinal).await, then, "life {seed} as of {ordinal}");
+            // By the time of that moment it is the same or later: events of one instant belong together.
+            let time = prefix.moment().as_of.map_or(AsOf::Ordinal(0), AsOf::Time);
+            let by_time = time.moment(story.pool()).await.unwrap();
+            assert!(by_time.ordinal >= ordinal && by_time.as_of == prefix.moment().as_of);
+        }
+    }
+}
+
+#[test]
+fn a_moment_is_asked_for_by_place_by_time_or_not_at_all() {
+    assert_eq!("".parse(), Ok(AsOf::Now));
+    assert_eq!("12".parse(), Ok(AsOf::Ordinal(12)));
+    let time = "2024-01-05T21:30:00Z".parse().unwrap();
+    assert_eq!("2024-01-05T22:30:00+01:00".parse(), Ok(AsOf::Time(time)));
+    assert!("yesterday".parse::<AsOf>().is_err());
 }
 
 #[tokio::test]

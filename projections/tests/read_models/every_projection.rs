@@ -1,10 +1,11 @@
 //! What holds for every projection of the crate, also for the one that is added tomorrow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use almanac_domain::Event;
 use almanac_projections::all;
+use almanac_store::Database;
 use almanac_store::log::{Handler, HandlerError, LogReader, Recorded, Subscription};
 use almanac_store::testing::TestDatabase;
 use async_trait::async_trait;
@@ -131,5 +132,51 @@ async fn every_projection_gets_along_with_its_own_tables() {
             }
         }
         transaction.commit().await.unwrap();
+    }
+}
+
+/// What the tables of `name` hold, whatever the order of the rows.
+async fn rows(database: &Database, name: &str) -> BTreeMap<String, Vec<String>> {
+    let tables: Vec<(String, String)> = sqlx::query_as(
+        "select c.relname::text, format('%I.%I', n.nspname, c.relname) from pg_class c
+           join pg_namespace n on n.oid = c.relnamespace
+           join subscriptions s on s.schema_name = n.nspname where s.name = $1 and c.relkind = 'r'",
+    )
+    .bind(name)
+    .fetch_all(database.pool())
+    .await
+    .unwrap();
+    let mut rows = BTreeMap::new();
+    for (table, place) in tables {
+        let select = format!("select t::text from {place} t order by 1");
+        rows.insert(table, sqlx::query_scalar(&select).fetch_all(database.pool()).await.unwrap());
+    }
+    rows
+}
+
+#[tokio::test]
+async fn fault_23_a_batch_of_events_gives_the_rows_of_the_events_one_by_one() {
+    let story = Story::told().await;
+    let events = LogReader::new(&story.database).after(0, 1000).await.unwrap();
+    for handler in all() {
+        let name = handler.name();
+        let mut results = vec![];
+        for is_batch in [false, true] {
+            let alone = TestDatabase::new().await;
+            let _installed = Subscription::install(&alone, handler.clone()).await.unwrap();
+            let mut transaction = own_tables(&alone, name).await;
+            let bulk = if is_batch { handler.rows(&events).unwrap() } else { None };
+            if let Some(bulk) = bulk {
+                bulk.write(&mut transaction).await.unwrap();
+            } else {
+                for event in &events {
+                    handler.apply(&mut transaction, event).await.unwrap();
+                }
+            }
+            transaction.commit().await.unwrap();
+            results.push(rows(&alone, name).await);
+        }
+        assert!(results[0].values().any(|rows| !rows.is_empty()), "{name}");
+        assert_eq!(results[0], results[1], "{name}");
     }
 }

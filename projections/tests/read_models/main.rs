@@ -8,11 +8,15 @@
 
 mod as_of;
 mod every_projection;
+mod evolution;
 mod mails;
 mod market;
 mod people;
 mod plans;
 mod predictions;
+mod speed;
+mod stories;
 mod story;
 mod things;
+mod trials;
 mod webhooks;

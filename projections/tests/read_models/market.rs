@@ -14,7 +14,7 @@ use almanac_domain::instrument::{
 };
 use almanac_domain::model::{
     DecidedBy, EvaluationMeasure, Model, ModelCommand, ModelVersionPromoted, ModelVersionQuarantined,
-    ModelVersionRegistered, ModelVersionRetired,
+    ModelVersionRegistered, ModelVersionRetired, Origin, Processor, Recipe,
 };
 use almanac_domain::prediction::{
     Abstention, Forecast, Interval, Prediction, PredictionAbstained, PredictionCommand, PredictionPublished,
@@ -131,7 +131,8 @@ fn plan() -> TrainingPlan {
 
 async fn request(story: &mut Story, run: u128, reason: TrainingReason) {
     let by = (reason == TrainingReason::Manual).then_some(ALICE);
-    let request = TrainingRequested { model: model(), reason, plan: plan(), requested_by: by };
+    let request =
+        TrainingRequested { model: model(), reason, figures: vec![], plan: plan(), requested_by: by };
     story.does::<TrainingRun>(Uuid::from_u128(run), TrainingRunCommand::RequestTraining(request)).await;
 }
 
@@ -168,6 +169,16 @@ pub async fn register(story: &mut Story, version: u32) {
         verdicts: vec!["cannot be told from drift".into(), "worse than drift".into()],
         leak_checks: vec!["future_changes_nothing".into()],
         code_version: "0.1.0".into(),
+        recipe: Some(Recipe {
+            features: digest('1'),
+            parameters: [("alpha".to_owned(), "1000".to_owned())].into(),
+            processor: Processor {
+                architecture: "x86_64".into(),
+                level: "x86-64-v3".into(),
+                extensions: vec!["avx2".into()],
+            },
+        }),
+        origin: Origin::Trained,
         registered_at: story.now(),
     };
     story.does::<Model>(model(), ModelCommand::RegisterVersion(Box::new(registered))).await;
@@ -300,6 +311,7 @@ pub async fn complete(story: &mut Story, version: u32, session: Session, publish
             scores: 250,
             half_width_80: width(1.3),
             half_width_95: width(2.3),
+            level: Some(width(1.1)),
         }],
         completed_at: story.now(),
     };
@@ -308,7 +320,7 @@ pub async fn complete(story: &mut Story, version: u32, session: Session, publish
 }
 
 /// Two rounds by two champions with hits, misses, an abstention, a voided prediction, a trial, and what stays open; then
-/// the second champion is rolled back and shut out, and a third version is retired unused.
+/// the second champion is rolled back and shut out, and a third version is retired while on trial.
 pub async fn rounds(story: &mut Story) {
     let first = session(FIRST);
     open(story, 1, first).await;
@@ -343,12 +355,72 @@ pub async fn rounds(story: &mut Story) {
     let back = ModelCommand::RollBack { by, reason: "it was worse".into(), at: story.now() };
     story.does::<Model>(model(), back).await;
     let shut = ModelVersionQuarantined {
+        by: Some(DecidedBy::Administrator { account: ALICE }),
         version: 2,
         reason: "not to be trusted".into(),
         quarantined_at: story.now(),
     };
     story.does::<Model>(model(), ModelCommand::QuarantineVersion(shut)).await;
     register(story, 3).await;
-    let retired = ModelVersionRetired { version: 3, reason: "never needed".into(), retired_at: story.now() };
+    crate::trials::open_trial(story, Uuid::from_u128(0x77), 3).await;
+    let retired = ModelVersionRetired {
+        version: 3,
+        by: Some(DecidedBy::Administrator { account: ALICE }),
+        reason: "never needed".into(),
+        retired_at: story.now(),
+    };
     story.does::<Model>(model(), ModelCommand::RetireVersion(retired)).await;
+}
+
+/// Something that may happen to the model and its predictions, drawn at random; a rule may refuse it.
+pub async fn something(story: &mut Story, below: &(dyn Fn(u64) -> u64 + Sync)) {
+    let calendar = Calendar::UnitedStates;
+    let session = (0..below(4)).fold(session(FIRST), |session, _| calendar.next(session));
+    let version = 1 + below(3) as u32;
+    let by = DecidedBy::Gate { rule: "chance".into() };
+    let reason = "chance".to_owned();
+    match below(9) {
+        0 => {
+            let next = story.bus().load::<Model>("us-daily").await.unwrap().next_version();
+            register(story, next).await;
+        }
+        1 => {
+            let promoted = ModelVersionPromoted { version, by, reason, promoted_at: story.now() };
+            story.tries::<Model>(model(), ModelCommand::PromoteVersion(promoted)).await;
+        }
+        2 => {
+            let back = ModelCommand::RollBack { by, reason, at: story.now() };
+            story.tries::<Model>(model(), back).await;
+        }
+        3 => {
+            let retired = ModelVersionRetired { version, by: None, reason, retired_at: story.now() };
+            story.tries::<Model>(model(), ModelCommand::RetireVersion(retired)).await;
+        }
+        4 => ingest_bars(story, Uuid::from_u128(u128::from(below(u64::MAX))), session, session, '2').await,
+        5..=7 => {
+            let instrument = [AAA, BBB, CCC][below(3) as usize];
+            let slot = slot(version, instrument, session, [1, 5][below(2) as usize]);
+            let id = id_of(&slot);
+            let published = PredictionPublished {
+                slot,
+                forecast: forecast(0.001 * below(9) as f64),
+                scoring_rule: almanac_domain::scoring::RULE.into(),
+                void_after_sessions: 3,
+                published_at: story.now(),
+            };
+            story.tries::<Prediction>(id, PredictionCommand::PublishPrediction(Box::new(published))).await;
+        }
+        _ => {
+            let slot = slot(1, [AAA, BBB, CCC][below(3) as usize], session, 1);
+            story.clock.advance_to(slot.target_closes_at);
+            let score = PredictionCommand::ScorePrediction {
+                session: slot.target,
+                realised: log_return(0.002 * below(20) as f64 - 0.02),
+                close: Price::from_f64(101.5).unwrap(),
+                batches: vec![BARS],
+                at: story.now(),
+            };
+            story.tries::<Prediction>(id_of(&slot), score).await;
+        }
+    }
 }

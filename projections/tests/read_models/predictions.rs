@@ -124,7 +124,19 @@ async fn a_model_shows_its_champion_and_what_each_version_is_good_for() {
     assert_eq!(second.status, VersionStatus::Quarantined);
     let events: Vec<_> = models::timeline(story.pool(), &model(), i64::MAX).await.unwrap();
     let deciders: Vec<_> = events.iter().filter_map(|entry| entry.by.as_deref()).collect();
-    assert_eq!(deciders, ["gate: first version", "administrator", "administrator"]);
+    assert_eq!(
+        deciders,
+        [
+            "gate: first version",
+            "administrator",
+            "administrator",
+            "administrator",
+            "gate: trial",
+            // Retiring version 3 ends its trial.
+            "administrator",
+            "administrator"
+        ]
+    );
     assert!(!serde_json::to_string(&events).unwrap().contains(&crate::story::ALICE.to_string()));
 }
 

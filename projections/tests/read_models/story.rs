@@ -83,6 +83,14 @@ impl Story {
         assert!(!done.events.is_empty(), "{} {id} did nothing", A::TYPE);
     }
 
+    /// Tries what a rule may refuse.
+    pub async fn tries<A: Commanded>(&mut self, id: impl Display, command: A::Command) -> bool {
+        self.told += 1;
+        self.clock.advance_to(self.clock.now() + TimeDelta::seconds(1));
+        let issued = Issued::new(Uuid::from_u128(0xc0_0000 + self.told));
+        self.bus.execute::<A>(&id.to_string(), command, &issued).await.is_ok()
+    }
+
     /// Seals what has happened and brings every projection up to it; returns the last ordinal.
     pub async fn catch_up(&self) -> i64 {
         let head = self.database.seal().await;
@@ -90,6 +98,10 @@ impl Story {
             subscription.run_until(head).await.unwrap();
         }
         head
+    }
+
+    pub fn bus(&self) -> &CommandBus {
+        &self.bus
     }
 
     pub fn subscriptions(&self) -> &[Subscription] {
@@ -222,6 +234,6 @@ async fn endpoints(story: &mut Story) {
 }
 
 async fn endings(story: &mut Story) {
-    let extras = Extras::none().release_claims_of(BOB).forget_vault_of(BOB).end_sign_ins_of(BOB);
+    let extras = Extras::erasing(BOB);
     story.does_with::<Account>(BOB, AccountCommand::Erase, extras).await;
 }

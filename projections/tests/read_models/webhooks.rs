@@ -6,6 +6,8 @@ use almanac_domain::account::{Account, AccountCommand};
 use almanac_domain::webhook_endpoint::OFFERED;
 use almanac_projections::webhooks;
 use almanac_store::outbox::webhook;
+use almanac_store::transparency::{SigningKey, TreeHead, checkpoint};
+use chrono::DateTime;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -83,6 +85,24 @@ async fn a_message_says_what_when_and_under_which_id_and_a_score_says_what_of() 
     assert_eq!(scored["data"]["forecast"], published["data"]["forecast"]);
     assert_eq!(scored["data"]["realised"], "0.0125");
     assert_eq!(scored["data"]["score"]["hit"], true);
+}
+
+#[tokio::test]
+async fn a_message_carries_the_newest_signed_head_of_the_log_once_there_is_one() {
+    let mut story = Story::told().await;
+    assert!(
+        bodies(&story, HOOK, "round.completed").await.iter().all(|body| body.get("checkpoint").is_none())
+    );
+    let key = SigningKey::from_seed("almanac.example", [4; 32]).unwrap();
+    checkpoint::adopt_key(&story.database, key.verifier()).await.unwrap();
+    let (size, root) = checkpoint::sealed(&story.database).await.unwrap();
+    let note = TreeHead { origin: "almanac.example".into(), size, root }.signed(&key).unwrap();
+    checkpoint::record(&story.database, &note, DateTime::UNIX_EPOCH).await.unwrap();
+    market::open(&mut story, 1, day(2024, 1, 9)).await;
+    market::complete(&mut story, 1, day(2024, 1, 9), 0, 0).await;
+    story.catch_up().await;
+    let carried = bodies(&story, HOOK, "round.completed").await;
+    assert_eq!(carried.iter().filter(|body| body["checkpoint"] == note.as_str()).count(), 1);
 }
 
 #[tokio::test]
