@@ -14,14 +14,17 @@
 //! one in the contract test.
 
 pub mod dispatcher;
+pub mod explanations;
 pub mod forecaster;
 pub mod ingestion;
 pub mod ingestor;
 pub mod market;
 pub mod news;
+pub mod notary;
 pub mod notifier;
 pub mod parts;
 pub mod projector;
+pub mod rebuilder;
 pub mod scheduler;
 pub mod scorer;
 pub mod sealer;
@@ -30,6 +33,7 @@ pub mod sources;
 pub mod supervisor;
 pub mod trade;
 pub mod trainer;
+pub mod umpire;
 
 pub use parts::Parts;
 pub use settings::Settings;

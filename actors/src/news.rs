@@ -6,11 +6,12 @@ use almanac_domain::calendar::Calendar;
 use almanac_domain::values::{Mode, Session};
 use almanac_ml::DailySentiment;
 use almanac_ml::headlines::{DailyTone, ScoredHeadline, daily, decode_parquet, session_of};
-use almanac_projections::ingestions;
+use almanac_projections::ingestions::{self, Batch};
 use almanac_store::objects::Objects;
 use almanac_store::{Database, StoreError};
 use uuid::Uuid;
 
+use crate::market::{self, NamedBatch};
 use crate::settings::Settings;
 use crate::trade::TradeError;
 
@@ -26,7 +27,7 @@ pub struct News {
 
 #[derive(Default)]
 struct Known {
-    batches: Vec<Uuid>,
+    batches: Vec<NamedBatch>,
     headlines: Vec<ScoredHeadline>,
 }
 
@@ -75,15 +76,42 @@ impl News {
 
     /// The daily tone of every instrument, as features take it.
     pub async fn sentiment(&self) -> Result<Vec<DailySentiment>, TradeError> {
+        Ok(self.tones(&self.known().await?.headlines))
+    }
+
+    /// The same, with the batches it comes from.
+    pub async fn named_sentiment(&self) -> Result<(Vec<NamedBatch>, Vec<DailySentiment>), TradeError> {
         let known = self.known().await?;
-        let tones = daily(&known.headlines, |seen| session_of(self.calendar, seen));
+        Ok((known.batches.clone(), self.tones(&known.headlines)))
+    }
+
+    /// The same from these batches alone, as it was when there were no others.
+    ///
+    /// # Errors
+    /// When a batch is not in the log, its digest is another, or its object is missing or damaged.
+    pub async fn sentiment_of(&self, names: &[NamedBatch]) -> Result<Vec<DailySentiment>, TradeError> {
+        let all = ingestions::headline_batches(self.database.pool(), self.mode, i64::MAX).await?;
+        let mut headlines = Vec::new();
+        for batch in market::known(names, all)? {
+            headlines.extend(self.load(&batch).await?);
+        }
+        Ok(self.tones(&headlines))
+    }
+
+    fn tones(&self, headlines: &[ScoredHeadline]) -> Vec<DailySentiment> {
+        let tones = daily(headlines, |seen| session_of(self.calendar, seen));
         let sentiment = |((key, session), tone): ((String, Session), DailyTone)| DailySentiment {
             key,
             published: session,
             first_seen: session,
             value: tone.mean,
         };
-        Ok(tones.into_iter().map(sentiment).collect())
+        tones.into_iter().map(sentiment).collect()
+    }
+
+    async fn load(&self, batch: &Batch) -> Result<Vec<ScoredHeadline>, TradeError> {
+        let bytes = self.objects.get(&batch.object.key).await.map_err(StoreError::from)?;
+        decode_parquet(&bytes).map_err(TradeError::broken("stored headlines cannot be read"))
     }
 
     async fn of(&self, instrument: Uuid) -> Result<Vec<ScoredHeadline>, TradeError> {
@@ -100,14 +128,11 @@ impl News {
         }
         let mut grown = Known { batches: known.batches.clone(), headlines: known.headlines.clone() };
         for batch in batches {
-            if grown.batches.contains(&batch.id) {
-                continue;
+            let name = NamedBatch::from(&batch);
+            if !grown.batches.contains(&name) {
+                grown.headlines.extend(self.load(&batch).await?);
+                grown.batches.push(name);
             }
-            let bytes = self.objects.get(&batch.object.key).await.map_err(StoreError::from)?;
-            let headlines = decode_parquet(&bytes);
-            let headlines = headlines.map_err(TradeError::broken("stored headlines cannot be read"))?;
-            grown.headlines.extend(headlines);
-            grown.batches.push(batch.id);
         }
         let grown = Arc::new(grown);
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&grown);

@@ -15,7 +15,7 @@ use almanac_domain::prediction::{Prediction, PredictionCommand, PredictionRefusa
 use almanac_domain::values::{LogReturn, Price, Session};
 use almanac_projections::predictions::{self, OpenPrediction};
 use almanac_projections::{ingestions, instruments};
-use almanac_store::log::{CommandError, EventKey, Issued, Until, wait_for};
+use almanac_store::log::{CommandError, EventKey, Issued, LogReader, Until, wait_for};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -48,15 +48,19 @@ impl Scorer {
         Self { parts: parts.clone(), done: Mutex::default() }
     }
 
-    /// Executes commands of one kind; the last event and how many had an effect.
+    /// Executes commands of one kind, each of which answers a publication; the last event and how many had an effect.
     async fn execute(
         &self,
         what: &str,
         commands: Vec<(String, PredictionCommand)>,
     ) -> Result<(Option<EventKey>, u64), TradeError> {
         let issued = Issued::new(ids::reaction("scorer", what));
+        let keys: Vec<EventKey> = commands.iter().map(|(id, _)| publication(id)).collect();
+        let mut causes = LogReader::new(&self.parts.database).causes(&keys).await?;
+        let reactions = commands.into_iter().zip(keys);
+        let reactions = reactions.map(|((id, command), key)| (id, command, causes.remove(&key))).collect();
         let (mut last, mut count) = (None, 0);
-        for outcome in self.parts.bus.execute_batch::<Prediction>(commands, &issued).await? {
+        for outcome in self.parts.bus.execute_reactions::<Prediction>(reactions, &issued).await? {
             match outcome {
                 Ok(committed) => {
                     count += u64::from(!committed.repeated);
@@ -114,6 +118,11 @@ impl Trade for Scorer {
         let done = *self.done.lock().unwrap_or_else(PoisonError::into_inner);
         json!({ "scored": done.scored, "voided": done.voided })
     }
+}
+
+/// The event that published a prediction: the first of its stream.
+fn publication(id: &str) -> EventKey {
+    EventKey { aggregate_type: "prediction".into(), aggregate_id: id.to_owned(), sequence: 1 }
 }
 
 #[derive(Default)]

@@ -9,7 +9,8 @@ use almanac_domain::ids;
 use almanac_domain::webhook_endpoint::{WebhookEndpoint, WebhookEndpointCommand};
 use almanac_projections::webhook_endpoints::{self, Target};
 use almanac_store::StoreError;
-use almanac_store::log::{CommandBus, CommandError, Issued};
+use almanac_store::failpoints::reach;
+use almanac_store::log::{Cause, CommandBus, CommandError, Issued, LogReader};
 use almanac_store::outbox::webhook::{self as outbox, Attempt, Delivery};
 use almanac_store::vault;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -90,10 +91,12 @@ impl Courier {
                 return Ok(Health::Answers);
             }
         };
+        reach("webhook.after_answer").await.map_err(StoreError::from)?;
         if outcome.status == Some(StatusCode::GONE) {
             self.disable(delivery).await?;
         }
         self.note(delivery, at, started.elapsed(), &outcome).await?;
+        reach("webhook.after_noted").await.map_err(StoreError::from)?;
         Ok(outcome.health)
     }
 
@@ -157,7 +160,9 @@ impl Courier {
     async fn disable(&self, delivery: &Delivery) -> Result<(), TradeError> {
         let command = WebhookEndpointCommand::DisableEndpoint { by: None, reason: "gone".to_owned() };
         let cause = format!("{}:{}", delivery.id, delivery.attempts);
-        let issued = Issued::new(ids::reaction("dispatcher.disable", &cause));
+        let told_of = LogReader::new(self.bus.database()).at_ordinal(delivery.ordinal).await?;
+        let issued = Issued::new(ids::reaction("dispatcher.disable", &cause))
+            .caused_by_any(told_of.as_ref().map(Cause::from));
         match self.bus.execute::<WebhookEndpoint>(&delivery.endpoint.to_string(), command, &issued).await {
             // Refused: it was removed meanwhile, which is as good.
             Ok(_) | Err(CommandError::Refused(_)) => Ok(()),

@@ -14,10 +14,11 @@ mod settings;
 mod signature;
 mod url_guard;
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use almanac_domain::clock::Clock;
 use almanac_projections::webhook_endpoints;
@@ -62,10 +63,15 @@ pub struct Dispatcher {
 struct Desk {
     lanes: Lanes<Delivery>,
     under_way: JoinSet<Landed>,
+    /// Everything claimed that was not noted or given back yet, each with the number of its claim.
+    claimed: HashMap<Uuid, i32>,
+    /// When the leases of all of it were last renewed.
+    kept_at: Instant,
 }
 
 /// A message that is no longer under way.
 struct Landed {
+    id: Uuid,
     endpoint: Uuid,
     outcome: Result<Health, TradeError>,
 }
@@ -89,7 +95,12 @@ impl Dispatcher {
         let (client, counts) = (OnceCell::new(), Counts::default());
         Self {
             courier: Arc::new(Courier { bus, wall, settings, resolver, client, counts }),
-            desk: Mutex::new(Desk { lanes, under_way: JoinSet::new() }),
+            desk: Mutex::new(Desk {
+                lanes,
+                under_way: JoinSet::new(),
+                claimed: HashMap::new(),
+                kept_at: Instant::now(),
+            }),
             waiting: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
@@ -108,6 +119,7 @@ impl Dispatcher {
         let (pool, lease) = (self.courier.bus.database().pool(), self.courier.settings.lease);
         let claimed = outbox::claim_due(pool, self.now(), room as i64, lease).await?;
         let (count, now) = (claimed.len(), self.now());
+        desk.claimed.extend(claimed.iter().map(|delivery| (delivery.id, delivery.attempts)));
         let mut back = Vec::new();
         for delivery in claimed {
             if let Admission::Back(delivery, until) = desk.lanes.admit(delivery.endpoint, delivery, now) {
@@ -115,8 +127,21 @@ impl Dispatcher {
             }
         }
         self.start(desk);
-        self.give_back(back).await?;
+        self.give_back(desk, back).await?;
         Ok(count)
+    }
+
+    /// Shows that what is claimed is not forgotten, several times within a lease: a lane may be long and its receiver
+    /// slow, and after a kill nobody should have to wait for more than one lease.
+    async fn keep(&self, desk: &mut Desk) -> Result<(), TradeError> {
+        let lease = self.courier.settings.lease;
+        if desk.claimed.is_empty() || desk.kept_at.elapsed() < lease / 4 {
+            return Ok(());
+        }
+        let claimed: Vec<_> = desk.claimed.iter().map(|(id, claim)| (*id, *claim)).collect();
+        outbox::keep(self.courier.bus.database().pool(), &claimed, lease).await?;
+        desk.kept_at = Instant::now();
+        Ok(())
     }
 
     fn start(&self, desk: &mut Desk) {
@@ -127,7 +152,7 @@ impl Dispatcher {
                 // A panic would take the name of its lane with it, and the lane would stay occupied.
                 let outcome = AssertUnwindSafe(courier.deliver(&delivery)).catch_unwind().await;
                 let panicked = |_| Err(TradeError::Held("a delivery panicked".to_owned()));
-                Landed { endpoint, outcome: outcome.unwrap_or_else(panicked) }
+                Landed { id: delivery.id, endpoint, outcome: outcome.unwrap_or_else(panicked) }
             });
         }
     }
@@ -138,7 +163,8 @@ impl Dispatcher {
         let mut landed = tokio::time::timeout(LOOK_AGAIN, desk.under_way.join_next()).await.ok().flatten();
         while let Some(joined) = landed {
             match joined {
-                Ok(Landed { endpoint, outcome }) => {
+                Ok(Landed { id, endpoint, outcome }) => {
+                    desk.claimed.remove(&id);
                     let health = outcome.unwrap_or_else(|error| {
                         broken = Some(error);
                         Health::Answers
@@ -150,11 +176,18 @@ impl Dispatcher {
             landed = desk.under_way.try_join_next();
         }
         self.start(desk);
-        self.give_back(back).await?;
+        self.give_back(desk, back).await?;
         broken.map_or(Ok(()), Err)
     }
 
-    async fn give_back(&self, back: Vec<(Delivery, DateTime<Utc>)>) -> Result<(), TradeError> {
+    async fn give_back(
+        &self,
+        desk: &mut Desk,
+        back: Vec<(Delivery, DateTime<Utc>)>,
+    ) -> Result<(), TradeError> {
+        for (delivery, _) in &back {
+            desk.claimed.remove(&delivery.id);
+        }
         stream::iter(back)
             .map(|(delivery, until)| async move { self.courier.give_back(&delivery, until).await })
             .buffer_unordered(4)
@@ -175,6 +208,7 @@ impl Trade for Dispatcher {
 
     async fn pass(&self) -> Result<Progress, TradeError> {
         let mut desk = self.desk.lock().await;
+        self.keep(&mut desk).await?;
         let claimed = self.claim(&mut desk).await?;
         let landed = self.land(&mut desk).await;
         self.waiting.store(desk.lanes.waiting(), Ordering::Relaxed);

@@ -17,7 +17,8 @@ pub struct WebhookSettings {
     pub connect_timeout: Duration,
     /// How long one attempt may take altogether.
     pub total_timeout: Duration,
-    /// How long a claimed message is left to the dispatcher that claimed it; longer than it may wait in its lane.
+    /// How long a claimed message is left to the dispatcher that claimed it, from its last sign of life on: so long a
+    /// message waits after a kill.
     pub lease: Duration,
 }
 
@@ -29,7 +30,7 @@ impl Default for WebhookSettings {
             per_endpoint: 8,
             connect_timeout: Duration::from_secs(5),
             total_timeout: Duration::from_secs(15),
-            lease: Duration::from_secs(600),
+            lease: Duration::from_secs(60),
         }
     }
 }

@@ -6,8 +6,11 @@
 //!    from the slot, so that what was published before the cut counts as done.
 //! 4. In live mode a round is of the session that closed last or it is none: no prediction is made from old bars. It
 //!    waits for a while for shares whose bars have not come.
+//! 5. What a challenger on trial makes of the same slots is the Understudy's (`understudy.rs`), an actor of its own: a
+//!    challenger that fails keeps no champion from publishing.
 
 mod publication;
+mod understudy;
 mod wisdom;
 
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +31,9 @@ use uuid::Uuid;
 
 use crate::parts::Parts;
 use crate::trade::{Progress, Trade, TradeError};
+pub(crate) use publication::{abstention, in_decimals};
+pub use understudy::Understudy;
+pub(crate) use understudy::due as shadow_due;
 use wisdom::Library;
 
 /// How long a pass waits to see its round in the tables.

@@ -1,5 +1,6 @@
 //! From forecasts to events: one round, one slot for each instrument and horizon.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use almanac_domain::forecast_round::{
@@ -13,10 +14,12 @@ use almanac_domain::values::{Horizon, InvalidValue, LogReturn, Measure, Price, P
 use almanac_domain::{ids, scoring};
 use almanac_ml::conformal::QUANTILES;
 use almanac_ml::{Artefact, Inputs, Outcome, Predicted, forecast};
+use almanac_projections::ingestions::Batch;
 use almanac_projections::instruments;
 use almanac_projections::models::Champion;
 use almanac_store::StoreError;
-use almanac_store::log::{CommandError, Issued};
+use almanac_store::log::{Cause, CommandError, EventKey, Issued, LogReader};
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::wisdom::{Library, Wisdom};
@@ -35,7 +38,7 @@ pub(super) async fn publish(
     let view = parts.market.view().await?;
     let wisdom = library.of(parts, champion, &view).await?;
     let dataset = view.dataset();
-    parts.objects.put("datasets", view.manifest().to_vec(), "json").await.map_err(StoreError::from)?;
+    parts.objects.put("datasets", view.manifest().to_bytes(), "json").await.map_err(StoreError::from)?;
     let round = ids::forecast_round(&champion.model, session);
     let opening = ForecastRoundCommand::OpenRound(RoundOpened {
         model: champion.model.clone(),
@@ -45,10 +48,15 @@ pub(super) async fn publish(
         dataset: dataset.clone(),
         opened_at: parts.clock.now(),
     });
+    let cause = cause_of(parts, &view, session, champion).await?;
     // With the version in its name, the opening of another one is seen as refused rather than as done before.
-    on_round(parts, round, &format!("open {round} {}", champion.version), opening).await?;
+    on_round(parts, round, &format!("open {round} {}", champion.version), opening, cause).await?;
+    let opened =
+        EventKey { aggregate_type: "forecast_round".into(), aggregate_id: round.to_string(), sequence: 1 };
+    let opened = LogReader::new(&parts.database).cause(&opened).await?;
     let forecasts = forecasts(parts, &wisdom, view, session).await?;
-    let listed: Vec<Uuid> = instruments::listings(parts.database.pool())
+    let is_expired = is_expired(parts, champion, session);
+    let listed: HashSet<Uuid> = instruments::listings(parts.database.pool())
         .await?
         .into_iter()
         .filter(|listing| {
@@ -83,9 +91,10 @@ pub(super) async fn publish(
             dataset: dataset.clone(),
         };
         let id = ids::prediction(&champion.model, instrument, session, horizon, Role::Published);
-        commands.push((id.to_string(), fill(parts, slot, &made.outcome, &wisdom)));
+        commands.push((id.to_string(), fill(parts, slot, &made.outcome, &wisdom, is_expired)));
     }
-    let (published, abstained) = fill_all(parts, round, commands).await?;
+    let what = format!("fill {round}");
+    let (published, abstained) = fill_all(parts, round, &what, commands, opened.clone()).await?;
     let completion = ForecastRoundCommand::CompleteRound(RoundCompleted {
         model: champion.model.clone(),
         version: champion.version,
@@ -93,12 +102,25 @@ pub(super) async fn publish(
         mode: parts.settings.mode,
         published,
         abstained,
-        calibration: calibrations(&wisdom.artefact),
+        calibration: calibrations(&wisdom.artefact, &forecasts),
         completed_at: parts.clock.now(),
     });
-    on_round(parts, round, &format!("complete {round}"), completion).await?;
+    on_round(parts, round, &format!("complete {round}"), completion, opened).await?;
     tracing::info!(%session, version = champion.version, published, abstained, "a round is published");
     Ok(PredictReport { round, session, version: champion.version, published, abstained })
+}
+
+/// What made the round due: its bars or its champion, whichever came later.
+async fn cause_of(
+    parts: &Parts,
+    view: &View,
+    session: Session,
+    champion: &Champion,
+) -> Result<Option<Cause>, TradeError> {
+    let of_session = |batch: &&Batch| batch.first_session <= session && session <= batch.last_session;
+    let bars = view.batches().iter().filter(of_session).map(|batch| batch.ordinal).max();
+    let ordinal = bars.unwrap_or(0).max(champion.since_ordinal);
+    Ok(LogReader::new(&parts.database).at_ordinal(ordinal).await?.as_ref().map(Cause::from))
 }
 
 /// A command on the round; that it was done before is as good.
@@ -107,8 +129,9 @@ async fn on_round(
     round: Uuid,
     what: &str,
     command: ForecastRoundCommand,
+    cause: Option<Cause>,
 ) -> Result<(), TradeError> {
-    let issued = Issued::new(ids::reaction("forecaster", what)).correlated(round);
+    let issued = Issued::new(ids::reaction("forecaster", what)).correlated(round).caused_by_any(cause);
     match parts.bus.execute::<ForecastRound>(&round.to_string(), command, &issued).await {
         Ok(committed) => match committed.last() {
             Some(event) => see(parts, event).await,
@@ -124,7 +147,7 @@ async fn on_round(
     }
 }
 
-async fn forecasts(
+pub(super) async fn forecasts(
     parts: &Parts,
     wisdom: &Arc<Wisdom>,
     view: Arc<View>,
@@ -139,13 +162,27 @@ async fn forecasts(
     })
     .await
     .map_err(TradeError::broken("could not compute forecasts"))?
-    .map_err(TradeError::broken("the champion's artefact does not fit this program"))
+    .map_err(TradeError::broken("the version's artefact does not fit this program"))
 }
 
-/// The command that fills a slot. A forecast that cannot be written as decimals is abstained from.
-fn fill(parts: &Parts, slot: Slot, outcome: &Outcome, wisdom: &Wisdom) -> PredictionCommand {
+/// Whether a version learnt from data that ended too long before `session` to speak of it.
+pub(super) fn is_expired(parts: &Parts, version: &Champion, session: Session) -> bool {
+    let after = version.trained_through + TimeDelta::days(1);
+    parts.calendar().sessions(after, session).count() > parts.settings.expire_after as usize
+}
+
+/// The command that fills a slot. A forecast that cannot be written as decimals is abstained from, and so is every one of a
+/// version that has expired.
+pub(super) fn fill(
+    parts: &Parts,
+    slot: Slot,
+    outcome: &Outcome,
+    wisdom: &Wisdom,
+    is_expired: bool,
+) -> PredictionCommand {
     let now = parts.clock.now();
     let forecast = match outcome {
+        _ if is_expired => Err(Abstention::ExpiredModel),
         Outcome::Predicted(predicted) => {
             let place = wisdom
                 .artefact
@@ -171,7 +208,8 @@ fn fill(parts: &Parts, slot: Slot, outcome: &Outcome, wisdom: &Wisdom) -> Predic
     }
 }
 
-fn abstention(reason: &almanac_ml::Abstention) -> Abstention {
+/// The stable word for a reason to abstain.
+pub(crate) fn abstention(reason: &almanac_ml::Abstention) -> Abstention {
     use almanac_ml::Abstention as Reason;
     match reason {
         Reason::NoBarAtSession { .. } => Abstention::StaleData,
@@ -183,7 +221,8 @@ fn abstention(reason: &almanac_ml::Abstention) -> Abstention {
     }
 }
 
-fn in_decimals(predicted: &Predicted, drift: f64) -> Result<Forecast, InvalidValue> {
+/// A forecast as it is written down, beside the drift.
+pub(crate) fn in_decimals(predicted: &Predicted, drift: f64) -> Result<Forecast, InvalidValue> {
     let interval = |(low, high): (f64, f64)| {
         Ok::<_, InvalidValue>(Interval { low: LogReturn::from_f64(low)?, high: LogReturn::from_f64(high)? })
     };
@@ -206,16 +245,18 @@ fn in_decimals(predicted: &Predicted, drift: f64) -> Result<Forecast, InvalidVal
 }
 
 /// Fills all slots and counts the published and the abstained ones, whenever they were filled.
-async fn fill_all(
+pub(super) async fn fill_all(
     parts: &Parts,
     round: Uuid,
+    what: &str,
     commands: Vec<(String, PredictionCommand)>,
+    cause: Option<Cause>,
 ) -> Result<(u64, u64), TradeError> {
     let fills: Vec<bool> = commands
         .iter()
         .map(|(_, command)| matches!(command, PredictionCommand::PublishPrediction(_)))
         .collect();
-    let issued = Issued::new(ids::reaction("forecaster", &format!("fill {round}"))).correlated(round);
+    let issued = Issued::new(ids::reaction("forecaster", what)).correlated(round).caused_by_any(cause);
     let outcomes = parts.bus.execute_batch::<Prediction>(commands, &issued).await?;
     let (mut published, mut abstained) = (0, 0);
     for (outcome, fills) in outcomes.into_iter().zip(fills) {
@@ -232,8 +273,14 @@ async fn fill_all(
     Ok((published, abstained))
 }
 
-/// The half-widths of the intervals in units of the scale, by horizon.
-fn calibrations(artefact: &Artefact) -> Vec<Calibration> {
+/// The half-widths of the intervals in units of the scale and the state of the online correction, by horizon.
+fn calibrations(artefact: &Artefact, forecasts: &[almanac_ml::Forecast]) -> Vec<Calibration> {
+    let level = |horizon: usize| {
+        forecasts.iter().find_map(|made| match &made.outcome {
+            Outcome::Predicted(predicted) if made.horizon == horizon => Some(predicted.level),
+            Outcome::Predicted(_) | Outcome::Abstained(_) => None,
+        })
+    };
     let of = |model: &almanac_ml::artefact::HorizonModel| {
         let unit = model.calibration.distribution(0.0, 1.0);
         let half_width = |(low, high): (f64, f64)| Measure::from_f64((high - low) / 2.0);
@@ -242,6 +289,7 @@ fn calibrations(artefact: &Artefact) -> Vec<Calibration> {
             scores: model.calibration.rows as u64,
             half_width_80: half_width(unit.interval_80())?,
             half_width_95: half_width(unit.interval_95())?,
+            level: level(model.horizon).map(Measure::from_f64).transpose()?,
         })
     };
     artefact.models.iter().filter_map(|model| of(model).ok()).collect()

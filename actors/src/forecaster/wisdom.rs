@@ -1,4 +1,4 @@
-//! What a champion knows: its artefact, opened by digest, and the drift of the data it learned from.
+//! What a version knows: its artefact, opened by digest, and the drift of the data it learned from.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +25,7 @@ pub(super) struct Wisdom {
 pub(super) struct Library(Mutex<Option<Arc<Wisdom>>>);
 
 impl Library {
-    /// The champion's artefact.
+    /// The version's artefact.
     ///
     /// # Errors
     /// When its bytes are missing, or are not those that were registered; they are not opened then.
@@ -42,14 +42,14 @@ impl Library {
         }
         let bytes = parts.objects.get(&champion.artefact.key).await.map_err(StoreError::from)?;
         let artefact = Artefact::open(&bytes, &digest)
-            .map_err(TradeError::broken("the champion's artefact cannot be used"))?;
+            .map_err(TradeError::broken("the version's artefact cannot be used"))?;
         let view = Arc::clone(view);
         let wisdom = tokio::task::spawn_blocking(move || {
             let drifts = drifts(&artefact, &view.panel(artefact.as_of));
             Arc::new(Wisdom { digest, artefact, drifts })
         })
         .await
-        .map_err(TradeError::broken("could not open the champion's artefact"))?;
+        .map_err(TradeError::broken("could not open the version's artefact"))?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&wisdom));
         Ok(wisdom)
     }

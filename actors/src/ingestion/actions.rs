@@ -21,6 +21,7 @@ pub(super) async fn record(
     actions: &[Action],
     instruments: &HashMap<String, Uuid>,
     report: &mut IngestReport,
+    story: Uuid,
 ) -> Result<(), IngestError> {
     if actions.is_empty() {
         return Ok(());
@@ -49,7 +50,7 @@ pub(super) async fn record(
         }
     }
     // Of another list another id: the id of each command in a batch follows from it.
-    let issued = Issued::new(ids::reaction("corporate actions", &format!("{commands:?}")));
+    let issued = Issued::new(ids::reaction("corporate actions", &format!("{commands:?}"))).correlated(story);
     for outcome in parts.bus.execute_batch::<Instrument>(commands, &issued).await? {
         match outcome {
             Ok(committed) => report.last = committed.last().cloned().or(report.last.take()),
@@ -62,7 +63,8 @@ pub(super) async fn record(
     for (id, action) in delistings {
         let command =
             InstrumentCommand::DelistInstrument(InstrumentDelisted { last_session: action.session });
-        let issued = Issued::new(ids::reaction("ingestor", &format!("delist {id} {}", action.session)));
+        let issued = Issued::new(ids::reaction("ingestor", &format!("delist {id} {}", action.session)))
+            .correlated(story);
         let extras = Extras::none().release_claim(TICKER, &ticker(parts, &action.symbol), id);
         match parts.bus.execute_with::<Instrument>(&id.to_string(), command, &issued, extras).await {
             Ok(committed) => report.last = committed.last().cloned().or(report.last.take()),

@@ -30,7 +30,8 @@ pub(super) struct Checked {
     pub(super) failures: Vec<Unusable>,
     /// The same bytes were recorded before.
     pub(super) recorded_before: bool,
-    received: Option<Digest>,
+    /// The digest of what came, unless it was recorded before.
+    pub(super) received: Option<Digest>,
 }
 
 /// Decodes and checks the bars of a batch, which are taken out of it.
@@ -127,6 +128,7 @@ pub(super) async fn record(
     instruments: &HashMap<String, Uuid>,
     report: &mut IngestReport,
     progress: OnProgress<'_>,
+    story: Uuid,
 ) -> Result<(), IngestError> {
     let Some(digest) = checked.received.clone() else { return Ok(()) };
     let renamed = checked.bars.rekey(|symbol| instruments.get(symbol).map(Uuid::to_string)).into_sorted();
@@ -166,7 +168,7 @@ pub(super) async fn record(
         findings: findings.clone(),
         observed_at: parts.clock.now(),
     });
-    match parts.bus.execute::<Ingestion>(&id.to_string(), command, &Issued::new(id)).await {
+    match parts.bus.execute::<Ingestion>(&id.to_string(), command, &Issued::new(id).correlated(story)).await {
         Ok(committed) => {
             report.last = committed.last().cloned().or(report.last.take());
             report.recorded.push(RecordedBatch {

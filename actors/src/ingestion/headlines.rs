@@ -27,17 +27,27 @@ pub(super) async fn record(
     batch: &Batch,
     instruments: &HashMap<String, Uuid>,
     report: &mut IngestReport,
+    story: Uuid,
 ) -> Result<(), IngestError> {
     for table in &batch.headlines {
-        let failure =
-            match record_table(parts, source, table, batch.headlines_seen, instruments, report).await {
-                Ok(()) => continue,
-                Err(TableError::Unusable { reason, detail }) => {
-                    Unusable { label: table.label.clone(), reason: reason.to_owned(), detail }
-                }
-                Err(TableError::Failed(error)) => return Err(error),
-            };
-        fail(parts, source, report, failure).await?;
+        let failure = match record_table(
+            parts,
+            source,
+            table,
+            batch.headlines_seen,
+            instruments,
+            report,
+            story,
+        )
+        .await
+        {
+            Ok(()) => continue,
+            Err(TableError::Unusable { reason, detail }) => {
+                Unusable { label: table.label.clone(), reason: reason.to_owned(), detail }
+            }
+            Err(TableError::Failed(error)) => return Err(error),
+        };
+        fail(parts, source, report, failure, story).await?;
     }
     Ok(())
 }
@@ -60,6 +70,7 @@ async fn record_table(
     seen: Seen,
     instruments: &HashMap<String, Uuid>,
     report: &mut IngestReport,
+    story: Uuid,
 ) -> Result<(), TableError> {
     let digest = received(std::slice::from_ref(table))?;
     let id = ids::ingestion(source.name(), digest.as_str());
@@ -119,7 +130,7 @@ async fn record_table(
         sentiment_model: sentiment::MODEL.to_owned(),
         observed_at: now,
     });
-    match parts.bus.execute::<Ingestion>(&id.to_string(), command, &Issued::new(id)).await {
+    match parts.bus.execute::<Ingestion>(&id.to_string(), command, &Issued::new(id).correlated(story)).await {
         Ok(committed) => {
             report.last = committed.last().cloned().or(report.last.take());
             report.recorded.push(recorded);

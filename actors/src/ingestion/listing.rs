@@ -35,6 +35,7 @@ pub(super) async fn instruments(
     companies: &[Company],
     report: &mut IngestReport,
     progress: OnProgress<'_>,
+    story: Uuid,
 ) -> Result<HashMap<String, Uuid>, IngestError> {
     let listings = instruments::listings(parts.database.pool()).await?;
     let mut known = HashMap::new();
@@ -58,7 +59,7 @@ pub(super) async fn instruments(
     let mut named = stream::iter(unknown)
         .map(|(symbol, first)| {
             let company = about.remove(&symbol);
-            name(parts, symbol, first, company)
+            name(parts, symbol, first, company, story)
         })
         .buffer_unordered(AT_ONCE);
     let mut done = 0;
@@ -85,6 +86,7 @@ async fn name(
     symbol: String,
     first_session: Session,
     company: Option<Company>,
+    story: Uuid,
 ) -> Result<(String, Uuid, bool), IngestError> {
     let ticker = ticker(parts, &symbol);
     if let Some(owner) = claims::owner_of(parts.database.pool(), TICKER, &ticker).await? {
@@ -100,7 +102,7 @@ async fn name(
         name: company.as_ref().and_then(|company| company.name.clone()),
         sector: company.and_then(|company| company.sector),
     });
-    let issued = Issued::new(ids::reaction("ingestor", &format!("list {id}")));
+    let issued = Issued::new(ids::reaction("ingestor", &format!("list {id}"))).correlated(story);
     let extras = Extras::none().take_claim(TICKER, &ticker, id);
     match parts.bus.execute_with::<Instrument>(&id.to_string(), command, &issued, extras).await {
         Ok(_) => Ok((symbol, id, true)),

@@ -13,6 +13,7 @@ mod actions;
 mod bars;
 mod headlines;
 mod listing;
+mod reclaim;
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+pub use self::reclaim::reclaim;
 use crate::parts::Parts;
 use crate::sources::folder::Folder;
 use crate::sources::{Batch, MarketData, Part, SourceError, Wanted};
@@ -198,31 +200,38 @@ pub async fn ingest_batch(
     report: &mut IngestReport,
     progress: OnProgress<'_>,
 ) -> Result<(), IngestError> {
-    for (label, error) in std::mem::take(&mut batch.failures) {
-        fail(
-            parts,
-            source,
-            report,
-            Unusable { label, reason: error.reason().to_owned(), detail: error.to_string() },
-        )
-        .await?;
-    }
     let parts_of_it = batch.bars.iter().chain(&batch.headlines).map(|part| part.label.clone());
     let labels: Vec<_> = parts_of_it.chain(batch.actions_from.iter().cloned()).collect();
     progress(IngestProgress::Checking { tables: batch.bars.len() });
     let checked = bars::check(parts, source, &mut batch).await?;
-    for failure in &checked.failures {
-        fail(parts, source, report, failure.clone()).await?;
+    let story = story_of(parts, source, checked.received.as_ref(), &labels);
+    let unreadable = std::mem::take(&mut batch.failures).into_iter().map(|(label, error)| Unusable {
+        label,
+        reason: error.reason().to_owned(),
+        detail: error.to_string(),
+    });
+    for failure in unreadable.chain(checked.failures.iter().cloned()) {
+        fail(parts, source, report, failure, story).await?;
     }
     report.known_already |= checked.recorded_before;
-    let instruments = listing::instruments(parts, &checked.bars, &batch.companies, report, progress).await?;
-    headlines::record(parts, source, &batch, &instruments, report).await?;
-    actions::record(parts, &batch.actions, &instruments, report).await?;
-    bars::record(parts, source, checked, &instruments, report, progress).await?;
+    let instruments =
+        listing::instruments(parts, &checked.bars, &batch.companies, report, progress, story).await?;
+    headlines::record(parts, source, &batch, &instruments, report, story).await?;
+    actions::record(parts, &batch.actions, &instruments, report, story).await?;
+    bars::record(parts, source, checked, &instruments, report, progress, story).await?;
     for label in &labels {
         source.settled(label);
     }
     Ok(())
+}
+
+/// What everything that comes of one batch has in common: the id of its bars, or of the list of what it holds.
+fn story_of(parts: &Parts, source: &dyn MarketData, bars: Option<&Digest>, labels: &[String]) -> Uuid {
+    if let Some(digest) = bars {
+        return ids::ingestion(source.name(), digest.as_str());
+    }
+    let cause = format!("{}\n{}\n{}", source.name(), labels.join("\n"), parts.last_settled_session());
+    ids::reaction("ingestion", &cause)
 }
 
 /// Records that something could not be used: once for each thing, reason and session, however often it is tried.
@@ -231,6 +240,7 @@ async fn fail(
     source: &dyn MarketData,
     report: &mut IngestReport,
     failure: Unusable,
+    story: Uuid,
 ) -> Result<(), IngestError> {
     tracing::warn!(source = source.name(), label = failure.label, detail = failure.detail, "nothing usable");
     let session = parts.last_settled_session();
@@ -242,7 +252,8 @@ async fn fail(
         detail: failure.to_string(),
         failed_at: parts.clock.now(),
     });
-    let committed = parts.bus.execute::<Ingestion>(&id.to_string(), command, &Issued::new(id)).await?;
+    let committed =
+        parts.bus.execute::<Ingestion>(&id.to_string(), command, &Issued::new(id).correlated(story)).await?;
     report.last = committed.last().cloned().or(report.last.take());
     report.failures.push(failure);
     Ok(())

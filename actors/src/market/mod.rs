@@ -3,12 +3,14 @@
 //! Batches are immutable, so what was loaded once stays loaded: a new session costs one small object, not a history.
 //! A later batch wins over an earlier one, row by row; splits are applied when somebody asks as of a session.
 
+mod manifest;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use almanac_domain::instrument::CorporateAction;
-use almanac_domain::values::{Mode, Session};
+use almanac_domain::values::{Digest, Mode, Session};
 use almanac_ml::bars::{Bar, Bars, read_parquet};
 use almanac_ml::{Panel, Split};
 use almanac_projections::ingestions::{self, Batch};
@@ -20,6 +22,7 @@ use uuid::Uuid;
 
 use crate::trade::TradeError;
 
+pub use manifest::{Manifest, NamedBatch};
 pub use view::View;
 
 /// Keeps the bars of one mode in memory, level with the log.
@@ -74,6 +77,34 @@ impl Market {
         let batches = ingestions::bar_batches(self.database.pool(), self.mode, ordinal).await?;
         let splits = self.splits().await?;
         self.load(None, batches, splits).await
+    }
+
+    /// The bars that a dataset names, for computing as of `as_of`: what it holds of later sessions may be more than was
+    /// known when the dataset was written down.
+    ///
+    /// # Errors
+    /// When the manifest or a batch it names is missing, or is not what it was then.
+    pub async fn view_of(&self, dataset: &Digest, as_of: Session) -> Result<View, TradeError> {
+        let bytes = self.objects.get(&format!("datasets/{dataset}.json")).await.map_err(StoreError::from)?;
+        let manifest = Manifest::parse(&bytes)
+            .ok_or_else(|| TradeError::Held(format!("the manifest of {dataset} cannot be read")))?;
+        let latest = self.view().await?;
+        let (known, later) = latest.batches().split_at(manifest.batches.len().min(latest.batches().len()));
+        let as_it_was = known.iter().map(NamedBatch::from).eq(manifest.batches.iter().cloned());
+        if as_it_was && later.iter().all(|batch| batch.first_session > as_of) {
+            return Ok(View::new(latest.raw(), manifest.splits, known.to_vec()));
+        }
+        self.of_manifest(&manifest).await
+    }
+
+    /// The bars that a manifest names, as they were; what has come or was corrected since has no part in them.
+    ///
+    /// # Errors
+    /// When a batch is not in the log, its digest is another, or its object is missing or damaged.
+    pub async fn of_manifest(&self, manifest: &Manifest) -> Result<View, TradeError> {
+        let all = ingestions::bar_batches(self.database.pool(), self.mode, i64::MAX).await?;
+        let batches = known(&manifest.batches, all)?;
+        self.load(None, batches, manifest.splits.clone()).await
     }
 
     /// The newest `limit` bars of an instrument between two sessions, adjusted for splits.
@@ -139,4 +170,17 @@ impl Market {
         .map_err(TradeError::broken("could not load the bars"))??;
         Ok(View::new(panel, splits, batches))
     }
+}
+
+/// The batches of these names among `all`, in the order of the names.
+pub(crate) fn known(names: &[NamedBatch], all: Vec<Batch>) -> Result<Vec<Batch>, TradeError> {
+    let mut all: HashMap<Uuid, Batch> = all.into_iter().map(|batch| (batch.id, batch)).collect();
+    let find = |name: &NamedBatch| {
+        let found = all.remove(&name.id).filter(|batch| batch.object.sha256 == name.sha256);
+        found.ok_or_else(|| {
+            let missing = format!("the log has no batch {} with the digest {}", name.id, name.sha256);
+            TradeError::broken("the data cannot be brought together again")(missing)
+        })
+    };
+    names.iter().map(find).collect()
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use almanac_domain::values::{Digest, Session};
 use almanac_ml::bars::{Bar, JumpKind, jumps};
-use almanac_ml::{Panel, Split, artefact, days};
+use almanac_ml::{Panel, Split, days};
 use almanac_projections::ingestions::Batch;
-use serde_json::json;
 use uuid::Uuid;
+
+use super::Manifest;
 
 /// All bars of one mode, from a fixed list of batches.
 #[derive(Debug)]
@@ -16,15 +17,15 @@ pub struct View {
     splits: Vec<Split>,
     batches: Vec<Batch>,
     last_session: Option<Session>,
-    manifest: Vec<u8>,
+    dataset: Digest,
     adjusted: OnceLock<Arc<Panel>>,
 }
 
 impl View {
     pub(super) fn new(raw: Arc<Panel>, splits: Vec<Split>, batches: Vec<Batch>) -> Self {
         let last_session = raw.latest_session();
-        let manifest = manifest(&batches, &splits);
-        Self { raw, splits, batches, last_session, manifest, adjusted: OnceLock::new() }
+        let dataset = Manifest::of_bars(&batches, &splits).digest();
+        Self { raw, splits, batches, last_session, dataset, adjusted: OnceLock::new() }
     }
 
     pub(super) fn stands_on(&self, batches: &[Batch], splits: &[Split]) -> bool {
@@ -140,29 +141,15 @@ impl View {
         self.batches.iter().filter(holds).map(|batch| batch.id).collect()
     }
 
-    /// The manifest of the data: every batch with its digest, and every split, as JSON.
-    pub fn manifest(&self) -> &[u8] {
-        &self.manifest
+    /// The manifest of the data: every batch with its digest, and every split.
+    pub fn manifest(&self) -> Manifest {
+        Manifest::of_bars(&self.batches, &self.splits)
     }
 
     /// The digest of the manifest, which names the data in events.
     pub fn dataset(&self) -> Digest {
-        let digest = artefact::digest(&self.manifest);
-        #[allow(
-            clippy::expect_used,
-            clippy::missing_panics_doc,
-            reason = "a SHA-256 in hexadecimal is a digest"
-        )]
-        digest.parse().expect("a digest")
+        self.dataset.clone()
     }
-}
-
-/// Canonical: no spaces, keys in this order, one fixed order of lines.
-fn manifest(batches: &[Batch], splits: &[Split]) -> Vec<u8> {
-    let batches: Vec<_> = batches.iter().map(|batch| json!([batch.id, batch.object.sha256])).collect();
-    let splits: Vec<_> =
-        splits.iter().map(|split| json!([split.key, split.effective, split.ratio.to_string()])).collect();
-    json!({ "batches": batches, "splits": splits }).to_string().into_bytes()
 }
 
 #[cfg(test)]

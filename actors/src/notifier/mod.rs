@@ -15,14 +15,17 @@ mod unsubscribe;
 mod words;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use almanac_domain::clock::Clock;
 use almanac_domain::values::Session;
 use almanac_projections::{accounts, mail as mails, predictions, watchlists};
-use almanac_store::Database;
 use almanac_store::clock::{Entropy, SystemClock};
+use almanac_store::failpoints::reach;
 use almanac_store::outbox::mail::{self as outbox, DueMail};
+use almanac_store::transparency::checkpoint;
+use almanac_store::{Database, StoreError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
@@ -53,6 +56,10 @@ const AT_ONCE: usize = 8;
 /// Waits after the first, second, ... failed attempt, in minutes. Greylisting lets a mail in after some minutes; a
 /// server that is away for a weekend still gets it.
 const WAITS_MINUTES: [i64; 10] = [1, 5, 10, 30, 60, 180, 360, 720, 1440, 2880];
+/// The Notary signs the head of a complete round at once; a mail waits for it no longer than this.
+const HEAD_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks for it.
+const HEAD_LOOK: Duration = Duration::from_millis(20);
 /// How long a link to stop the mails goes on working, by the real time: the demo's clock races.
 const LINK_LIFETIME: TimeDelta = TimeDelta::days(90);
 
@@ -63,6 +70,8 @@ pub struct Notifier {
     entropy: Entropy,
     settings: MailSettings,
     opened: OnceCell<(PostOffice, Templates)>,
+    /// The last ordinal whose signed head was waited for.
+    awaited: AtomicI64,
     counts: Counts,
 }
 
@@ -98,7 +107,15 @@ impl Notifier {
 
     /// A notifier over these parts alone.
     pub fn over(database: Database, clock: Arc<dyn Clock>, entropy: Entropy, settings: MailSettings) -> Self {
-        Self { database, clock, entropy, settings, opened: OnceCell::new(), counts: Counts::default() }
+        Self {
+            database,
+            clock,
+            entropy,
+            settings,
+            opened: OnceCell::new(),
+            awaited: AtomicI64::new(0),
+            counts: Counts::default(),
+        }
     }
 
     async fn opened(&self) -> Result<&(PostOffice, Templates), TradeError> {
@@ -129,7 +146,9 @@ impl Notifier {
         match office.send(&letter).await {
             Fate::Taken => {
                 self.counts.sent.fetch_add(1, Ordering::Relaxed);
+                reach("mail.after_taken").await.map_err(StoreError::from)?;
                 outbox::sent(pool, &due, self.clock.now()).await?;
+                reach("mail.after_noted").await.map_err(StoreError::from)?;
             }
             Fate::Later(reason) => self.postpone(&due, &reason).await?,
             Fate::Refused(reason) => {
@@ -139,6 +158,27 @@ impl Notifier {
             }
         }
         Ok(())
+    }
+
+    /// Waits a little for a signed head that covers what these mails tell of, once for each round: a mail without
+    /// one is better than none.
+    async fn await_head(&self, mails: &[DueMail]) -> Result<(), TradeError> {
+        let told = mails.iter().map(|mail| mail.ordinal).max().unwrap_or_default();
+        if self.awaited.fetch_max(told, Ordering::Relaxed) >= told {
+            return Ok(());
+        }
+        let pool = self.database.pool();
+        if checkpoint::key_of_log(pool).await?.is_none() {
+            return Ok(());
+        }
+        let until = Instant::now() + HEAD_PATIENCE;
+        loop {
+            let newest = checkpoint::newest(pool).await.map_err(StoreError::from)?;
+            if newest.is_some_and(|newest| newest.size >= told) || Instant::now() >= until {
+                return Ok(());
+            }
+            tokio::time::sleep(HEAD_LOOK).await;
+        }
     }
 
     async fn postpone(&self, due: &DueMail, reason: &str) -> Result<(), TradeError> {
@@ -186,7 +226,13 @@ impl Notifier {
             let token = token.as_ref()?;
             Some(format!("{}?token={token}", session_mail::page(&self.settings.public_url, path)))
         };
-        let page = session_mail::session_page(&content, &self.settings.public_url, link("unsubscribe"));
+        let newest = checkpoint::newest(pool).await.map_err(StoreError::from)?;
+        let page = session_mail::session_page(
+            &content,
+            &self.settings.public_url,
+            link("unsubscribe"),
+            newest.map(|newest| newest.note),
+        );
         let bodies = match templates.session(&page) {
             Ok(bodies) => bodies,
             Err(error) => {
@@ -224,6 +270,7 @@ impl Trade for Notifier {
         if due.is_empty() {
             return Ok(Progress::Idle);
         }
+        self.await_head(&due).await?;
         // Each mail is tried although another one broke: their leases end together anyway.
         let mut handled =
             stream::iter(due.into_iter().map(|mail| self.handle(mail))).buffer_unordered(AT_ONCE);

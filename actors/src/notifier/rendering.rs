@@ -20,6 +20,8 @@ pub(super) struct SessionPage {
     pub(super) stocks: Vec<Stock>,
     pub(super) track_record_url: String,
     pub(super) unsubscribe_url: Option<String>,
+    /// The newest signed head of the log, for the reader to keep.
+    pub(super) checkpoint: Option<String>,
 }
 
 /// One watched stock.
@@ -122,6 +124,7 @@ mod tests {
             }],
             track_record_url: "https://almanac.example/track-record".into(),
             unsubscribe_url: Some("https://almanac.example/unsubscribe?token=a.b".into()),
+            checkpoint: Some("example.org\n3\nBwcH+/c=\n\n\u{2014} example.org x08go/ZJ=\n".into()),
         }
     }
 
@@ -150,6 +153,18 @@ mod tests {
         let bodies = Templates::new().unwrap().session(&page()).unwrap();
         assert!(bodies.html.contains("Anvils &amp; &lt;b&gt;Arrows&lt;"), "{}", bodies.html);
         assert!(bodies.text.contains("Anvils & <b>Arrows</b>"));
+    }
+
+    #[test]
+    fn a_mail_carries_the_signed_head_of_the_log_as_it_is() {
+        let bodies = Templates::new().unwrap().session(&page()).unwrap();
+        let note = page().checkpoint.unwrap();
+        assert!(bodies.text.contains(&note), "{}", bodies.text);
+        let html = bodies.html.replace("&#x2f;", "/").replace("&#x3d;", "=").replace("&#x2b;", "+");
+        assert!(html.contains(&note), "{html}");
+        let without = SessionPage { checkpoint: None, ..page() };
+        let bodies = Templates::new().unwrap().session(&without).unwrap();
+        assert!(!bodies.text.contains("signed head") && !bodies.html.contains("signed head"));
     }
 
     #[test]

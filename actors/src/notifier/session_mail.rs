@@ -8,8 +8,14 @@ use url::Url;
 use super::rendering::{ForecastWords, Line, SessionPage, Stock};
 use super::words;
 
-/// Puts the mail into words. `unsubscribe` is the page with the button, if there is one.
-pub(super) fn session_page(mail: &SessionMail, public_url: &Url, unsubscribe: Option<String>) -> SessionPage {
+/// Puts the mail into words. `unsubscribe` is the page with the button, if there is one, `checkpoint`
+/// the signed head of the log, if there is one.
+pub(super) fn session_page(
+    mail: &SessionMail,
+    public_url: &Url,
+    unsubscribe: Option<String>,
+    checkpoint: Option<String>,
+) -> SessionPage {
     let stocks: Vec<Stock> = mail.items.iter().map(|item| stock(item, public_url)).collect();
     let banner = words::banner(mail.round.mode);
     SessionPage {
@@ -23,6 +29,7 @@ pub(super) fn session_page(mail: &SessionMail, public_url: &Url, unsubscribe: Op
         stocks,
         track_record_url: page(public_url, "track-record"),
         unsubscribe_url: unsubscribe,
+        checkpoint,
     }
 }
 

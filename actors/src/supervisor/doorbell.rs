@@ -91,7 +91,7 @@ impl Doorbell {
             Ok(Err(error)) if error.is_passing() => {
                 let reason = error.in_full();
                 tracing::warn!(actor = self.trade.name(), reason, "a pass failed and is tried again");
-                self.shift.stumbled(reason);
+                self.shift.stumbled(reason, matches!(error, TradeError::Held(_)));
                 let rest = pause(&self.house.supervision, self.stumbles);
                 self.stumbles += 1;
                 // Busy until then: a ring does not cut the rest short.

@@ -29,17 +29,20 @@ pub use place::{Factory, Place};
 pub use status::{ActorReport, ActorState};
 
 use crate::dispatcher::Dispatcher;
-use crate::forecaster::Forecaster;
+use crate::forecaster::{Forecaster, Understudy};
 use crate::ingestor::Ingestor;
+use crate::notary::Notary;
 use crate::notifier::Notifier;
 use crate::parts::Parts;
 use crate::projector::Projector;
+use crate::rebuilder::Rebuilder;
 use crate::scheduler::Schedule;
 use crate::scorer::Scorer;
 use crate::sealer::{Listener, Sealer};
 use crate::sources;
 use crate::trade::{Trade, TradeError};
 use crate::trainer::Trainer;
+use crate::umpire::Umpire;
 use doorbell::House;
 use place::Post;
 use status::Status;
@@ -55,7 +58,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub enum Role {
     /// Answers requests: it only hears how far the log is sealed.
     Api,
-    /// Seals and projects, for commands that do one thing and end.
+    /// Seals and projects: for commands that do one thing and end, and for nodes beside the workers.
     Log,
     /// Does all the work.
     Worker,
@@ -120,13 +123,19 @@ fn graph(parts: &Parts, roles: &[Role]) -> Vec<Place> {
         places
             .push(place(parts, name, move |parts| Ok(Projector::new(&parts.database, Arc::clone(&handler)))));
     }
+    places.push(place(parts, "rebuilder", |parts| {
+        Ok(Rebuilder::new(&parts.database, parts.entropy.uuid_v7(parts.clock.now())))
+    }));
+    places.push(place(parts, "notary", |parts| Ok(Notary::new(parts))));
     if !roles.contains(&Role::Worker) {
         return places;
     }
     places.push(place(parts, "ingestor", |parts| Ok(Ingestor::new(parts, sources::of(parts)?))));
     places.push(place(parts, "trainer", |parts| Ok(Trainer::new(parts))));
     places.push(place(parts, "forecaster", |parts| Ok(Forecaster::new(parts))));
+    places.push(place(parts, "understudy", |parts| Ok(Understudy::new(parts))));
     places.push(place(parts, "scorer", |parts| Ok(Scorer::new(parts))));
+    places.push(place(parts, "umpire", |parts| Ok(Umpire::new(parts))));
     places.push(place(parts, "notifier", |parts| Ok(Notifier::new(parts))));
     places.push(place(parts, "dispatcher", |parts| Ok(Dispatcher::new(parts))));
     places

@@ -20,6 +20,8 @@ pub enum ActorState {
     Running,
     /// Nothing is due, or it rests after a failure.
     Waiting,
+    /// It cannot go on until somebody has looked, tries again now and then, and goes on by itself when it can.
+    Held,
     /// Given up after too many failures, until a pass ends well again.
     Failed,
 }
@@ -68,6 +70,8 @@ struct Inner {
     in_pass: Option<(Instant, AbortHandle)>,
     last_progress_at: Option<DateTime<Utc>>,
     error: Option<String>,
+    /// Whether that error is one that somebody has to look at.
+    held: bool,
     /// Why the actor cannot go on; taken by the supervisor.
     failure: Option<String>,
 }
@@ -82,7 +86,7 @@ impl Status {
         let mut inner = self.lock();
         inner.shift += 1;
         inner.built += 1;
-        (inner.trade, inner.in_pass, inner.failure) = (Some(trade), None, None);
+        (inner.trade, inner.in_pass, inner.failure, inner.held) = (Some(trade), None, None, false);
         Shift { status: Arc::clone(self), number: inner.shift }
     }
 
@@ -140,10 +144,11 @@ impl Status {
     pub(super) fn report(&self, name: &str) -> ActorReport {
         let (mut report, trade) = {
             let inner = self.lock();
-            let state = match (inner.given_up, &inner.in_pass) {
-                (true, _) => ActorState::Failed,
-                (false, Some(_)) => ActorState::Running,
-                (false, None) => ActorState::Waiting,
+            let state = match (inner.given_up, inner.held, &inner.in_pass) {
+                (true, _, _) => ActorState::Failed,
+                (false, true, _) => ActorState::Held,
+                (false, false, Some(_)) => ActorState::Running,
+                (false, false, None) => ActorState::Waiting,
             };
             let report = ActorReport {
                 name: name.to_owned(),
@@ -192,7 +197,7 @@ impl Shift {
     pub(super) fn ended(&self, idle: bool, now: DateTime<Utc>) {
         self.write(|inner| {
             (inner.in_pass, inner.error, inner.last_progress_at) = (None, None, Some(now));
-            inner.given_up = false;
+            (inner.given_up, inner.held) = (false, false);
             if idle {
                 inner.passes.idle = inner.passes.begun;
             } else {
@@ -206,9 +211,9 @@ impl Shift {
         self.write(|inner| inner.in_pass = None);
     }
 
-    /// A pass failed in a way that passes by itself.
-    pub(super) fn stumbled(&self, error: String) {
-        self.write(|inner| (inner.in_pass, inner.error) = (None, Some(error)));
+    /// A pass failed and is tried again; `held` when that helps only after somebody has looked.
+    pub(super) fn stumbled(&self, error: String, held: bool) {
+        self.write(|inner| (inner.in_pass, inner.error, inner.held) = (None, Some(error), held));
     }
 
     /// A pass failed so that the supervisor must decide.

@@ -15,7 +15,7 @@ use almanac_store::log::{CommandError, EventKey, Issued};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Watch, registration};
+use super::{Watch, last_of, registration};
 use crate::parts::Parts;
 use crate::trade::TradeError;
 
@@ -25,8 +25,6 @@ const LEASE: &str = "training";
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the log is asked whether the run was cancelled.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// The weight of ridge's penalty, in rows.
-const RIDGE_ALPHA: f64 = 1000.0;
 
 /// How a training has ended.
 pub(super) enum Ended {
@@ -90,10 +88,15 @@ impl Job {
             return Ok(TakenUp::Elsewhere);
         };
         let panel = view.panel(as_of);
-        parts.objects.put("datasets", view.manifest().to_vec(), "json").await.map_err(StoreError::from)?;
+        let (mut manifest, mut news) = (view.manifest(), None);
+        if plan.sentiment {
+            let (headlines, tones) = parts.news.named_sentiment().await?;
+            (manifest.headlines, news) = (Some(headlines), Some(tones));
+        }
+        parts.objects.put("datasets", manifest.to_bytes(), "json").await.map_err(StoreError::from)?;
         let started = TrainingStarted {
             as_of,
-            dataset: view.dataset(),
+            dataset: manifest.digest(),
             rows: panel.len() as u64,
             instruments: panel.keys().len() as u64,
             started_at: parts.clock.now(),
@@ -102,7 +105,6 @@ impl Job {
             leases::release(parts.database.pool(), &lease).await?;
             return Ok(TakenUp::Nothing);
         }
-        let news = if plan.sentiment { Some(parts.news.sentiment().await?) } else { None };
         let watch = Arc::<Watch>::default();
         let work = {
             let (plan, watch) = (plan.clone(), Arc::clone(&watch));
@@ -201,8 +203,8 @@ impl Drop for Job {
 async fn start(parts: &Parts, run: Uuid, started: TrainingStarted) -> Result<bool, TradeError> {
     let id = parts.entropy.uuid_v7(parts.clock.now());
     let command = TrainingRunCommand::StartTraining(started);
-    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &Issued::new(id).correlated(run)).await
-    {
+    let issued = Issued::new(id).correlated(run).caused_by_any(last_of(parts, run).await?);
+    match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &issued).await {
         Ok(_) => Ok(true),
         Err(CommandError::Refused(TrainingRunRefusal::Ended)) => Ok(false),
         Err(CommandError::Broken(error)) => Err(error.into()),
@@ -210,27 +212,32 @@ async fn start(parts: &Parts, run: Uuid, started: TrainingStarted) -> Result<boo
     }
 }
 
-fn learn(
+/// Trains by a plan, telling `watch` how far it has come.
+pub(super) fn learn(
     panel: &almanac_ml::Panel,
     news: Option<&[DailySentiment]>,
     plan: &TrainingPlan,
     as_of: Session,
     watch: &Watch,
 ) -> Result<Trained, TrainError> {
-    let family = match plan.family.as_str() {
-        "zero" => Family::Zero,
-        "drift" => Family::Drift,
-        "ridge" => Family::Ridge { alpha: RIDGE_ALPHA },
-        _ => return Err(TrainError::BadSpec("the family is none of ridge, drift, zero")),
-    };
-    let spec = TrainingSpec {
-        family,
-        horizons: plan.horizons.iter().map(|horizon| horizon.sessions() as usize).collect(),
-        seed: plan.seed,
-        ..TrainingSpec::default()
-    };
+    let spec = spec(plan).ok_or(TrainError::BadSpec("the family is none that this version knows"))?;
     let inputs = Inputs { panel, sentiment: news };
     train(&inputs, &spec, as_of, &mut |progress| watch.tell(progress))
+}
+
+/// What a plan means to this version of the program; nothing for a family it does not know.
+pub(super) fn spec(plan: &TrainingPlan) -> Option<TrainingSpec> {
+    Some(TrainingSpec {
+        family: Family::named(&plan.family)?,
+        horizons: horizons(plan),
+        seed: plan.seed,
+        ..TrainingSpec::default()
+    })
+}
+
+/// The horizons of a plan, in rows.
+pub(super) fn horizons(plan: &TrainingPlan) -> Vec<usize> {
+    plan.horizons.iter().map(|horizon| horizon.sessions() as usize).collect()
 }
 
 /// The stable word for a training that made nothing.

@@ -3,15 +3,18 @@
 use almanac_domain::model::EvaluationMeasure;
 use almanac_domain::values::{Horizon, Measure};
 use almanac_ml::Trained;
-use almanac_ml::evaluation::{HorizonEvaluation, Method, Scores};
+use almanac_ml::evaluation::{Baseline, HorizonEvaluation, Method, Placebo, Scores};
 
 /// The prefix of a remark of the leak sentinel that is no failure, but forbids promotion without a person.
 pub(super) const SUSPICION: &str = "suspicion: ";
 
+/// The measure of how well the fifths of a session are told.
+const RANKED: &str = "ranked_probability_score";
+
 /// A measure's name and where it stands.
 type Shown = (&'static str, fn(&Scores) -> Option<f64>);
 
-const SHOWN: [Shown; 11] = [
+const SHOWN: [Shown; 13] = [
     ("rmse_return", |scores| Some(scores.point.rmse_return)),
     ("mae_return", |scores| Some(scores.point.mae_return)),
     ("hit_rate", |scores| scores.point.hit_rate),
@@ -22,7 +25,9 @@ const SHOWN: [Shown; 11] = [
     ("interval_score_80", |scores| interval(scores, 0.80).map(|(_, score)| score)),
     ("interval_score_95", |scores| interval(scores, 0.95).map(|(_, score)| score)),
     ("pinball", |scores| scores.distribution.as_ref().map(|distribution| distribution.pinball)),
+    ("crps", |scores| scores.distribution.as_ref().map(|distribution| distribution.crps)),
     ("brier", |scores| scores.distribution.as_ref().map(|distribution| distribution.brier)),
+    ("log_score", |scores| scores.distribution.as_ref().map(|distribution| distribution.log_score)),
 ];
 
 /// Coverage and score of the intervals as they are published.
@@ -33,6 +38,18 @@ fn interval(scores: &Scores, level: f64) -> Option<(f64, f64)> {
     scores.intervals.iter().find(wanted).map(|interval| (interval.coverage, interval.interval_score))
 }
 
+/// Placebo measures by name: what the family scores where there is nothing to find, beside the true labels on the same rows.
+type OfPlacebo = (&'static str, fn(&Placebo) -> Option<f64>);
+
+const PLACEBO: [OfPlacebo; 6] = [
+    ("placebo_true_ic", |placebo| placebo.skill.ic),
+    ("placebo_shuffled_ic", |placebo| placebo.shuffled.ic),
+    ("placebo_shifted_ic", |placebo| placebo.shifted.ic),
+    ("placebo_true_r2_vs_drift_pct", |placebo| Some(placebo.skill.r2_vs_drift_pct)),
+    ("placebo_shuffled_r2_vs_drift_pct", |placebo| Some(placebo.shuffled.r2_vs_drift_pct)),
+    ("placebo_shifted_r2_vs_drift_pct", |placebo| Some(placebo.shifted.r2_vs_drift_pct)),
+];
+
 /// The measures of every horizon, beside those of the baselines.
 pub(super) fn shown(trained: &Trained) -> Vec<EvaluationMeasure> {
     trained.evaluation.horizons.iter().flat_map(of_horizon).collect()
@@ -41,16 +58,33 @@ pub(super) fn shown(trained: &Trained) -> Vec<EvaluationMeasure> {
 fn of_horizon(evaluation: &HorizonEvaluation) -> Vec<EvaluationMeasure> {
     let Ok(horizon) = Horizon::new(evaluation.horizon as u32) else { return vec![] };
     let measure = |value: Option<f64>| value.and_then(|value| Measure::from_f64(value).ok());
-    SHOWN
-        .iter()
-        .map(|(name, of)| EvaluationMeasure {
+    let shown = SHOWN.iter().map(|(name, of)| EvaluationMeasure {
+        horizon,
+        measure: (*name).to_owned(),
+        value: measure(of(&evaluation.model)),
+        zero: measure(of(&evaluation.zero)),
+        drift: measure(of(&evaluation.drift)),
+    });
+    let ranked = evaluation.measure(RANKED).map(|ranked| {
+        let beside = |baseline| ranked.against.iter().find(|it| it.baseline == baseline).map(|it| it.value);
+        EvaluationMeasure {
+            horizon,
+            measure: RANKED.to_owned(),
+            value: measure(Some(ranked.value)),
+            zero: measure(beside(Baseline::Zero)),
+            drift: measure(beside(Baseline::Drift)),
+        }
+    });
+    let placebos = evaluation.placebo.iter().flat_map(|placebo| {
+        PLACEBO.iter().map(|(name, of)| EvaluationMeasure {
             horizon,
             measure: (*name).to_owned(),
-            value: measure(of(&evaluation.model)),
-            zero: measure(of(&evaluation.zero)),
-            drift: measure(of(&evaluation.drift)),
+            value: measure(of(placebo)),
+            zero: None,
+            drift: None,
         })
-        .collect()
+    });
+    shown.chain(ranked).chain(placebos).collect()
 }
 
 /// One verdict for each horizon, in words.

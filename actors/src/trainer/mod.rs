@@ -1,20 +1,25 @@
 //! The Trainer: turns requests for training into registered versions.
 //!
-//! 1. It asks for a run itself when there is enough data and no version, and again every so many sessions
-//!    (`schedule.rs`).
+//! 1. It asks for a run itself when there is enough data and no version, again every so many sessions (`schedule.rs`), and
+//!    when what is published drifts or decays (`watch.rs`).
 //! 2. For the oldest run that has not ended it takes a lease in the database, says on which data it starts, and
 //!    trains on a blocking thread (`job.rs`): one training at a time, and one trainer among all processes.
 //! 3. While that goes on, passes look after it: they prolong the lease, and break it off when the run was cancelled.
 //! 4. The objects are written first, then the version is registered and the run completed (`registration.rs`). Cut off
 //!    anywhere, the run is still due, and what was registered is found by the run's id.
-//! 5. The gate (`gate.rs`) promotes what may be promoted without a person.
+//! 5. The gate (`gate.rs`) promotes the first version without a person, and puts later ones on trial.
 
+mod evaluate;
 mod gate;
+mod import;
 mod job;
 mod measures;
 mod now;
+mod rebuild;
 mod registration;
 mod schedule;
+mod watch;
+mod watched;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +27,9 @@ use std::time::Duration;
 
 use almanac_domain::ids;
 use almanac_domain::training_run::{TrainingFailed, TrainingRun, TrainingRunCommand, TrainingRunRefusal};
-use almanac_projections::{ingestions, instruments, models, training_runs};
-use almanac_store::log::{CommandError, EventKey, Issued, Until, wait_for};
+use almanac_domain::values::Session;
+use almanac_projections::{ingestions, instruments, models, predictions, training_runs, trials};
+use almanac_store::log::{Cause, CommandError, EventKey, Issued, LogReader, Until, wait_for};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,8 +37,11 @@ use uuid::Uuid;
 
 use crate::parts::Parts;
 use crate::trade::{Progress, Trade, TradeError};
+pub use evaluate::{EvaluateError, EvaluateReport, evaluate_now};
+pub use import::{ImportNowError, ImportReport, OnnxFile, import_onnx};
 use job::{Ended, Job, TakenUp};
 pub use now::{TrainNowError, TrainReport, train_now};
+pub use rebuild::{Outcome, RebuildError, RebuildReport, rebuild};
 
 /// How long a pass waits to see in the tables what it has written.
 const SEEING: Duration = Duration::from_secs(5);
@@ -46,6 +55,8 @@ pub struct Trainer {
     job: tokio::sync::Mutex<Option<Job>>,
     /// What is shown; kept apart because a pass holds the job.
     shown: Mutex<Option<Shown>>,
+    /// The session that what is published was last looked at for.
+    watched: tokio::sync::Mutex<Option<Session>>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -57,7 +68,12 @@ struct Shown {
 impl Trainer {
     /// A trainer with nothing to do yet.
     pub fn new(parts: &Parts) -> Self {
-        Self { parts: parts.clone(), job: tokio::sync::Mutex::new(None), shown: Mutex::new(None) }
+        Self {
+            parts: parts.clone(),
+            job: tokio::sync::Mutex::new(None),
+            shown: Mutex::new(None),
+            watched: tokio::sync::Mutex::new(None),
+        }
     }
 
     fn show(&self, shown: Option<Shown>) {
@@ -72,7 +88,14 @@ impl Trade for Trainer {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[ingestions::NAME, instruments::NAME, models::NAME, training_runs::NAME]
+        &[
+            ingestions::NAME,
+            instruments::NAME,
+            models::NAME,
+            predictions::NAME,
+            training_runs::NAME,
+            trials::NAME,
+        ]
     }
 
     async fn pass(&self) -> Result<Progress, TradeError> {
@@ -110,7 +133,7 @@ impl Trade for Trainer {
             }
             TakenUp::Nothing => {}
         }
-        match schedule::request_due(&self.parts).await? {
+        match schedule::request_due(&self.parts, &mut *self.watched.lock().await).await? {
             Some(event) => {
                 see(&self.parts, Some(&event)).await?;
                 Ok(Progress::More)
@@ -143,7 +166,13 @@ async fn fail(
 ) -> Result<Option<EventKey>, TradeError> {
     tracing::warn!(%run, reason, detail, "a training failed");
     let failed = TrainingFailed { reason: reason.to_owned(), detail, failed_at: parts.clock.now() };
-    command(parts, run, "fail", TrainingRunCommand::FailTraining(failed)).await
+    let cause = last_of(parts, run).await?;
+    command(parts, run, "fail", TrainingRunCommand::FailTraining(failed), cause).await
+}
+
+/// What a step of a run answers: the step before.
+async fn last_of(parts: &Parts, run: Uuid) -> Result<Option<Cause>, TradeError> {
+    Ok(LogReader::new(&parts.database).last_of("training_run", &run.to_string()).await?)
 }
 
 /// A command on a run, whose id follows from the run; that the run has ended already is as good.
@@ -152,8 +181,10 @@ async fn command(
     run: Uuid,
     what: &str,
     command: TrainingRunCommand,
+    cause: Option<Cause>,
 ) -> Result<Option<EventKey>, TradeError> {
-    let issued = Issued::new(ids::reaction("trainer", &format!("{what} {run}"))).correlated(run);
+    let id = ids::reaction("trainer", &format!("{what} {run}"));
+    let issued = Issued::new(id).correlated(run).caused_by_any(cause);
     match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &issued).await {
         Ok(committed) => Ok(committed.last().cloned()),
         Err(CommandError::Refused(TrainingRunRefusal::Ended)) => Ok(None),

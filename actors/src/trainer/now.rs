@@ -68,7 +68,7 @@ pub async fn train_now(
         return Err(TrainNowError::NoBars);
     }
     let run = parts.entropy.uuid_v7(parts.clock.now());
-    let event = request(parts, run, TrainingReason::Manual, plan.clone()).await?;
+    let event = request(parts, run, (TrainingReason::Manual, vec![]), plan.clone(), None).await?;
     see(parts, event.as_ref()).await?;
     let TakenUp::Begun(mut job) = Job::begin(parts, run, plan).await? else {
         return Err(TrainNowError::Busy);

@@ -12,6 +12,7 @@ use almanac_actors::notifier::{
 use almanac_actors::trade::{Progress, Trade};
 use almanac_domain::clock::Clock;
 use almanac_store::testing::ScratchFolder;
+use almanac_store::transparency::{SigningKey, TreeHead, checkpoint};
 use chrono::TimeDelta;
 
 use server::{MailServer, Reaction};
@@ -203,6 +204,25 @@ async fn fault_45_an_address_that_would_add_headers_gets_no_mail() {
     work_off(&world.notifier(smtp(server.port, ""))).await;
     assert_eq!(world.mail().await.state, "failed");
     assert_eq!(server.commands(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_mail_waits_a_little_for_the_signed_head_that_covers_its_round_and_carries_it() {
+    let world = World::with_reader(READER).await;
+    let key = SigningKey::from_seed("almanac.example", [4; 32]).unwrap();
+    checkpoint::adopt_key(&world.database, key.verifier()).await.unwrap();
+    let server = MailServer::start(&[]).await;
+    let notifier = world.notifier(smtp(server.port, ""));
+    let publish = async {
+        let (size, root) = checkpoint::sealed(&world.database).await.unwrap();
+        let note = TreeHead { origin: "almanac.example".into(), size, root }.signed(&key).unwrap();
+        checkpoint::record(&world.database, &note, world.clock.now()).await.unwrap();
+        note
+    };
+    let (passed, note) = tokio::join!(notifier.pass(), publish);
+    assert_eq!(passed.unwrap(), Progress::More);
+    let words = server.taken()[0].readable().replace("\r\n", "\n");
+    assert!(words.contains(&note), "the mail lacks the head:\n{words}");
 }
 
 #[tokio::test]

@@ -160,6 +160,57 @@ async fn fault_24_a_million_rings_cost_nothing_and_lose_no_work() {
     running.stop().await;
 }
 
+/// Work that is found only by a look that begins after it came, and a pass that is held open until it is let go.
+struct Held {
+    due: Arc<AtomicUsize>,
+    passes: Arc<AtomicUsize>,
+    gate: Arc<tokio::sync::Semaphore>,
+}
+
+#[async_trait]
+impl Trade for Held {
+    fn name(&self) -> &'static str {
+        "held"
+    }
+
+    async fn pass(&self) -> Result<Progress, TradeError> {
+        let found = self.due.swap(0, Ordering::SeqCst);
+        self.passes.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        Ok(if found == 0 { Progress::Idle } else { Progress::More })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_24_a_ring_during_a_pass_is_remembered() {
+    let mut world = world().await;
+    // Only a bell brings it to look again.
+    world.settings.supervision.poll = Duration::from_secs(3_600);
+    world.settings.supervision.patience = Duration::from_secs(3_600);
+    let (due, passes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let place = {
+        let (due, passes, gate) = (Arc::clone(&due), Arc::clone(&passes), Arc::clone(&gate));
+        Place::new("held", move || {
+            let (due, passes, gate) = (Arc::clone(&due), Arc::clone(&passes), Arc::clone(&gate));
+            Ok(Arc::new(Held { due, passes, gate }) as Arc<dyn Trade>)
+        })
+    };
+    let (calm, heard) = scripted("calm", |_| Act::Idle);
+    let running = Service::start_places(&world.parts(), vec![place, calm]);
+    until("a pass has begun and found nothing", || passes.load(Ordering::SeqCst) == 1).await;
+    due.store(1, Ordering::SeqCst);
+    // Bells are rung in the order of the places: when the second one has heard this one twice, so has the first.
+    for _ in 0..2 {
+        let before = heard.load(Ordering::SeqCst);
+        running.ring();
+        until("everybody has heard it", || heard.load(Ordering::SeqCst) > before).await;
+    }
+    gate.add_permits(100);
+    until("the ring is answered by a look", || due.load(Ordering::SeqCst) == 0).await;
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_lets_a_pass_end_and_begins_no_other() {
     let world = world().await;

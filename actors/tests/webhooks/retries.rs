@@ -1,5 +1,9 @@
 //! When a message is tried again, when later, and when never.
 
+use std::time::{Duration, Instant};
+
+use almanac_actors::dispatcher::WebhookSettings;
+use almanac_actors::trade::Trade;
 use almanac_store::outbox::webhook as outbox;
 use chrono::TimeDelta;
 
@@ -42,6 +46,38 @@ async fn fault_35_a_message_is_tried_ten_times_at_growing_distances_and_can_be_s
     work_off(&dispatcher).await;
     assert_eq!(world.delivery(id).await.state, "delivered");
     assert_eq!(receiver.requests().last().unwrap().id(), id.to_string());
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_slow_receiver_stays_claimed_and_after_a_kill_comes_back_within_one_lease() {
+    let world = World::new().await;
+    let receiver = Receiver::start(Behaviour::BlackHole).await;
+    let (endpoint, _) = world.endpoint(&receiver.url()).await;
+    let ids = world.due(endpoint, 3).await;
+    let lease = Duration::from_secs(1);
+    let slow = WebhookSettings { lease, per_endpoint: 1, total_timeout: Duration::from_secs(60), ..quick() };
+    let (dispatcher, other) = (world.dispatcher(slow.clone()), world.dispatcher(slow.clone()));
+    dispatcher.pass().await.unwrap();
+    let claimed = Instant::now();
+    // Until long after the leases they were claimed with have run out.
+    while claimed.elapsed() < lease * 3 {
+        dispatcher.pass().await.unwrap();
+        other.pass().await.unwrap();
+    }
+    for id in &ids {
+        assert_eq!(world.delivery(*id).await.attempts, 1, "nobody else has claimed it");
+    }
+    // As after a kill: nobody shows any more that they are not forgotten.
+    drop(dispatcher);
+    receiver.will(Behaviour::status("200 OK", ""));
+    while world.delivery(ids[2]).await.state != "delivered" {
+        other.pass().await.unwrap();
+    }
+    work_off(&other).await;
+    for id in ids {
+        let delivery = world.delivery(id).await;
+        assert_eq!((delivery.state.as_str(), delivery.attempts), ("delivered", 2));
+    }
 }
 
 #[tokio::test]
