@@ -12,7 +12,7 @@ use almanac_domain::account::{Account, AccountCommand, AccountRefusal, Notificat
 use almanac_domain::watchlist::{Watchlist, WatchlistCommand};
 use almanac_projections::{accounts, watchlists};
 use almanac_store::StoreError;
-use almanac_store::log::{CommandError, Committed, EventKey, Extras, Issued, Until, wait_for};
+use almanac_store::log::{Cause, CommandError, Committed, EventKey, Extras, Issued, Until, wait_for};
 use almanac_store::vault::VaultRow;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -109,7 +109,13 @@ pub async fn set_administrators_password(
 }
 
 fn part_of(story: &Issued, account: Uuid, part: &str) -> Issued {
-    Issued::new(Uuid::new_v5(&story.command_id, part.as_bytes())).correlated(story.correlation_id).by(account)
+    Issued::new(Uuid::new_v5(&story.command_id, part.as_bytes())).caused_by(opening(account)).by(account)
+}
+
+/// The event an account begins with; its story has the account's id.
+fn opening(account: Uuid) -> Cause {
+    let key = EventKey { aggregate_type: "account".into(), aggregate_id: account.to_string(), sequence: 1 };
+    Cause { key, correlation_id: Some(account) }
 }
 
 /// The identity of the watchlist an account begins with.
@@ -132,7 +138,7 @@ pub async fn open_watchlist(parts: &Parts, owner: Uuid) -> Result<Option<EventKe
     let row =
         VaultRow { id: name, owner, kind: WATCHLIST_NAME.to_owned(), value: FIRST_WATCHLIST.to_owned() };
     let create = WatchlistCommand::CreateWatchlist { by: owner, name };
-    let issued = Issued::new(id).correlated(owner).by(owner);
+    let issued = Issued::new(id).caused_by(opening(owner)).by(owner);
     let extras = Extras::none().put_vault(row);
     match parts.bus.execute_with::<Watchlist>(&id.to_string(), create, &issued, extras).await {
         Ok(made) => Ok(made.last().cloned()),
@@ -219,7 +225,7 @@ pub async fn erase_account(
     // Before, so that a crash leaves nothing nobody can ask for any more; and after, for a mail written meanwhile.
     let (outbox, email) = (state.outbox(), order.caller.account.email.clone());
     forget_mails(&outbox, &email).await.map_err(Problem::broken)?;
-    let extras = Extras::none().release_claims_of(id).forget_vault_of(id).end_sign_ins_of(id);
+    let extras = Extras::erasing(id);
     let issued = order.issued(&())?;
     state.parts.bus.execute_with::<Account>(&id.to_string(), AccountCommand::Erase, &issued, extras).await?;
     if let Err(error) = forget_mails(&outbox, &email).await {

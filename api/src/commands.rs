@@ -50,6 +50,8 @@ pub struct Order {
     /// Who asks.
     pub caller: Caller,
     command: Uuid,
+    /// What the command and all its consequences share: it follows from the caller's `X-Request-Id`, where one came.
+    story: Uuid,
     route: String,
 }
 
@@ -60,6 +62,7 @@ impl Order {
     /// The circumstances of the command, bound to what was asked: the same key with another request is refused.
     pub fn issued(&self, asked: &impl Serialize) -> Result<Issued, Problem> {
         Issued::new(self.command)
+            .correlated(self.story)
             .by(self.caller.id)
             .for_request(&(&self.route, asked))
             .map_err(Problem::broken)
@@ -83,7 +86,9 @@ impl FromRequest for Order {
                 Some(key) => ids::idempotent_command(caller.id, &key),
                 None => new_command(&request)?,
             };
-            Ok(Self { caller, command, route: format!("{} {}", request.method(), request.path()) })
+            let named = request.headers().get("X-Request-Id").and_then(|value| value.to_str().ok());
+            let story = named.map_or(command, |id| ids::story(caller.id, id));
+            Ok(Self { caller, command, story, route: format!("{} {}", request.method(), request.path()) })
         })
     }
 }

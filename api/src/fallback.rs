@@ -46,7 +46,7 @@ impl Routes {
 pub async fn answer(request: HttpRequest, routes: web::Data<Routes>) -> HttpResponse {
     let path = request.path();
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    if path.starts_with("/api/") || path.starts_with("/health/") {
+    if ["/api/", "/health/", "/.well-known/"].iter().any(|served| path.starts_with(served)) {
         let methods = routes.methods(path);
         if methods.is_empty() || methods.contains(&request.method().as_str()) {
             return Problem::from(Kind::Absent).error_response();

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use almanac_actors::Parts;
 use almanac_actors::dispatcher::WebhookSettings;
 use almanac_actors::notifier::{self, LinkSecret, MailSettings, MailTransport};
-use almanac_actors::settings::{Settings, SourceSettings, TrainingSettings};
+use almanac_actors::settings::{LogSettings, Settings, SourceSettings, TrainingSettings};
 use almanac_actors::supervisor::NotIdle;
 use almanac_domain::clock::Clock;
+use almanac_store::archive;
 use almanac_store::clock::Entropy;
 use almanac_store::log::Subscription;
 use almanac_store::objects::{ObjectError, Objects};
 use almanac_store::postgres::{PostgresError, PostgresServer};
-use almanac_store::{Database, StoreError, postgres};
+use almanac_store::{Database, StoreError, failpoints, postgres, vault};
 use url::Url;
 
 use crate::config::Config;
@@ -76,7 +77,7 @@ pub struct Foundation {
 }
 
 /// What the environment says in the variables that the clouds' own tools read, such as `AZURE_STORAGE_ACCOUNT_NAME`.
-fn of_the_cloud() -> impl Iterator<Item = (String, String)> {
+pub(crate) fn of_the_cloud() -> impl Iterator<Item = (String, String)> {
     let known = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|cloud| name.starts_with(cloud));
     std::env::vars().filter(move |(name, _)| known(name)).map(|(name, value)| (name.to_lowercase(), value))
 }
@@ -98,6 +99,15 @@ impl Foundation {
         };
         let database = Database::open(&url).await?;
         database.migrate().await?;
+        archive::check_finished(&database).await?;
+        // The vault may be of an older dump than the log: who is erased stays so.
+        let forgotten = vault::forget_again(&database, "account", "AccountErased").await?;
+        if forgotten > 0 {
+            tracing::warn!(
+                forgotten,
+                "a dump had brought back what erased accounts left; it is deleted again"
+            );
+        }
         // Readers may come before the projectors have looked: the tables are there from the beginning.
         for handler in almanac_projections::all() {
             Subscription::install(&database, handler).await?;
@@ -160,10 +170,14 @@ fn settings(config: &Config, public_url: &Url, secret: LinkSecret) -> Result<Set
         .flatten()
         .collect(),
         training: TrainingSettings {
+            family: config.family.clone(),
             retrain_every: config.retrain_every,
-            auto_promote: config.auto_promote,
+            promotion: config.promotion,
+            trial: config.trial,
+            watch: config.watch,
             ..TrainingSettings::default()
         },
+        expire_after: config.expire_after,
         mail: MailSettings {
             transport,
             from,
@@ -172,6 +186,12 @@ fn settings(config: &Config, public_url: &Url, secret: LinkSecret) -> Result<Set
             ..MailSettings::default()
         },
         webhooks: WebhookSettings { reach: config.webhooks, ..WebhookSettings::default() },
+        log: LogSettings {
+            key: Some(config.log.key.clone().unwrap_or_else(|| config.data_dir.join("log.key"))),
+            origin: config.log.origin.clone(),
+            host: public_url.host_str().unwrap_or("localhost").to_owned(),
+            checkpoint_every: config.log.checkpoint_every,
+        },
         ..Settings::default()
     })
 }
@@ -203,7 +223,7 @@ pub fn keep(path: &Path, new: impl FnOnce() -> String) -> Result<String, StartEr
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let text = new();
             // Written whole or not at all: a process that is killed here must not leave half a secret.
-            let draft = path.with_extension("draft");
+            let draft = path.with_extension(format!("draft-{}", std::process::id()));
             let mut file_there = fs::OpenOptions::new()
                 .write(true)
                 .create(true)
@@ -215,8 +235,14 @@ pub fn keep(path: &Path, new: impl FnOnce() -> String) -> Result<String, StartEr
                 .write_all(text.as_bytes())
                 .and_then(|()| file_there.sync_all())
                 .map_err(file(&draft))?;
-            fs::rename(&draft, path).map_err(file(path))?;
-            Ok(text)
+            failpoints::reach_blocking("key.before_rename").map_err(file(path))?;
+            // Two nodes may start on the same folder: whoever comes first has made it, for both.
+            let linked = fs::hard_link(&draft, path);
+            fs::remove_file(&draft).map_err(file(&draft))?;
+            match linked {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(path)(error)),
+                Ok(()) | Err(_) => fs::read_to_string(path).map_err(file(path)),
+            }
         }
         Err(error) => Err(file(path)(error)),
     }

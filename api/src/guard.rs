@@ -33,7 +33,11 @@ pub async fn headers<B: MessageBody>(
     let of_the_api = request.path().starts_with("/api/") || request.path().starts_with("/health/");
     let mut response = next.call(request).await?;
     for (name, value) in HEADERS {
-        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        let name = HeaderName::from_static(name);
+        // A page that brings a policy of its own allows itself less.
+        if !response.headers().contains_key(&name) {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
     }
     if of_the_api && !response.headers().contains_key(CACHE_CONTROL) {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

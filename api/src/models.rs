@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::commands::{Accepted, AdminOrder};
 use crate::problem::{Kind, Problem};
-use crate::reads::{AfterQuery, AsOfQuery};
+use crate::reads::AsOfQuery;
 use crate::state::State;
 
 /// One model as known at a place in the log.
@@ -41,37 +41,40 @@ pub struct Reason {
 
 impl Reason {
     fn checked(&self) -> Result<String, Problem> {
-        let reason = self.reason.trim();
-        if (1..=500).contains(&reason.chars().count()) {
-            Ok(reason.to_owned())
-        } else {
-            Err(Problem::invalid("reason", "it has 1 to 500 characters"))
-        }
+        checked_reason(&self.reason)
+    }
+}
+
+/// A reason without the white space around it.
+pub(crate) fn checked_reason(reason: &str) -> Result<String, Problem> {
+    let reason = reason.trim();
+    if (1..=500).contains(&reason.chars().count()) {
+        Ok(reason.to_owned())
+    } else {
+        Err(Problem::invalid("reason", "it has 1 to 500 characters"))
     }
 }
 
 /// The name in a path; what cannot be a name is the name of nothing.
-fn name(text: &str) -> Result<ModelName, Problem> {
+pub(crate) fn name(text: &str) -> Result<ModelName, Problem> {
     text.parse().map_err(|_| no_such_model())
 }
 
-fn no_such_model() -> Problem {
+pub(crate) fn no_such_model() -> Problem {
     Problem::with(Kind::Absent, "there is no such model")
 }
 
 /// All models with their versions.
 #[utoipa::path(
     tag = "models",
-    params(AsOfQuery, AfterQuery),
+    params(AsOfQuery),
     responses((status = 200, description = "The models as known then", body = Known<Model>))
 )]
 #[get("/models")]
 pub async fn list_models(
     state: web::Data<State>,
     as_of: web::Query<AsOfQuery>,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<Known<Model>>, Problem> {
-    state.settle(&after, models::NAME).await?;
     let moment = state.moment(&as_of, models::NAME).await?;
     let items = models::list(state.parts.database.pool(), moment.ordinal).await?;
     Ok(web::Json(Known::of(moment, items)))
@@ -80,7 +83,7 @@ pub async fn list_models(
 /// One model with its versions.
 #[utoipa::path(
     tag = "models",
-    params(AsOfQuery, AfterQuery),
+    params(AsOfQuery),
     responses((status = 200, description = "The model as known then", body = ModelAsKnown))
 )]
 #[get("/models/{name}")]
@@ -88,10 +91,8 @@ pub async fn get_model(
     state: web::Data<State>,
     path: web::Path<String>,
     as_of: web::Query<AsOfQuery>,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<ModelAsKnown>, Problem> {
     let name = name(&path)?;
-    state.settle(&after, models::NAME).await?;
     let moment = state.moment(&as_of, models::NAME).await?;
     let found = models::find(state.parts.database.pool(), &name, moment.ordinal).await?;
     let model = found.ok_or_else(no_such_model)?;
@@ -101,7 +102,7 @@ pub async fn get_model(
 /// Everything that happened to a model, oldest first.
 #[utoipa::path(
     tag = "models",
-    params(AsOfQuery, AfterQuery),
+    params(AsOfQuery),
     responses((status = 200, description = "The timeline as known then", body = Known<TimelineEntry>))
 )]
 #[get("/models/{name}/timeline")]
@@ -109,10 +110,8 @@ pub async fn get_timeline(
     state: web::Data<State>,
     path: web::Path<String>,
     as_of: web::Query<AsOfQuery>,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<Known<TimelineEntry>>, Problem> {
     let name = name(&path)?;
-    state.settle(&after, models::NAME).await?;
     let moment = state.moment(&as_of, models::NAME).await?;
     let items = models::timeline(state.parts.database.pool(), &name, moment.ordinal).await?;
     Ok(web::Json(Known::of(moment, items)))
@@ -171,7 +170,8 @@ pub async fn retire_version(
     reason: web::Json<Reason>,
 ) -> Result<web::Json<Accepted>, Problem> {
     let (model, version) = path.into_inner();
-    let retirement = ModelVersionRetired { version, reason: reason.checked()?, retired_at: state.now() };
+    let (by, retired_at) = (Some(order.decides()), state.now());
+    let retirement = ModelVersionRetired { version, by, reason: reason.checked()?, retired_at };
     decide(&state, &order, &model, ModelCommand::RetireVersion(retirement), &reason).await
 }
 
@@ -190,8 +190,8 @@ pub async fn quarantine_version(
     reason: web::Json<Reason>,
 ) -> Result<web::Json<Accepted>, Problem> {
     let (model, version) = path.into_inner();
-    let quarantine =
-        ModelVersionQuarantined { version, reason: reason.checked()?, quarantined_at: state.now() };
+    let (by, quarantined_at) = (Some(order.decides()), state.now());
+    let quarantine = ModelVersionQuarantined { version, by, reason: reason.checked()?, quarantined_at };
     decide(&state, &order, &model, ModelCommand::QuarantineVersion(quarantine), &reason).await
 }
 
@@ -214,7 +214,8 @@ pub async fn roll_back(
 }
 
 impl AdminOrder {
-    fn decides(&self) -> DecidedBy {
+    /// The decision is this administrator's.
+    pub(crate) fn decides(&self) -> DecidedBy {
         DecidedBy::Administrator { account: self.0.caller.id }
     }
 }

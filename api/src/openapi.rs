@@ -2,26 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use actix_web::web::Bytes;
 use actix_web::{App, HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
-use utoipa::{Modify, OpenApi as Describe, PartialSchema, ToSchema};
+use utoipa::{IntoParams, Modify, OpenApi as Describe, PartialSchema, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
 use crate::problem::{self, Kind};
+use crate::reads::AfterQuery;
+use crate::tagged::ASK_EACH_TIME;
 use crate::{
-    accounts, admin, health, instruments, mails, models, predictions, session, status, track_record,
-    training_runs, watchlists, webhook_deliveries, webhook_endpoints,
+    accounts, admin, evaluations, evidence, explanations, health, instruments, log, mails, metrics, models,
+    own_writes, predictions, session, status, tagged, track_record, training_runs, trials, watchlists,
+    webhook_deliveries, webhook_endpoints,
 };
 
-/// Everything that is described: the API below `/api/v1`, and the health of the service.
+/// Everything that is described: the API below `/api/v1`, the identity of the log, and the health of the service.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(scope("/api/v1").configure(api)).service(health::live).service(health::ready);
+    config
+        .service(scope("/api/v1").configure(api))
+        .service(log::get_log_identity)
+        .service(health::live)
+        .service(health::ready)
+        .service(metrics::get_metrics);
 }
 
 fn api(config: &mut ServiceConfig) {
@@ -49,16 +57,26 @@ fn api(config: &mut ServiceConfig) {
         .service(predictions::list_predictions)
         .service(predictions::latest_predictions)
         .service(predictions::get_prediction)
+        .service(evidence::get_prediction_proof)
+        .service(explanations::get_prediction_explanation)
+        .service(log::get_checkpoint)
+        .service(log::list_checkpoints)
+        .service(log::get_consistency)
+        .service(log::get_inclusion)
         .service(track_record::get_track_record)
         .service(track_record::get_track_record_series)
         .service(models::list_models)
         .service(models::get_model)
         .service(models::get_timeline)
         .service(models::get_performance)
+        .service(evaluations::get_evaluation)
+        .service(evaluations::get_report)
         .service(models::promote_version)
         .service(models::retire_version)
         .service(models::quarantine_version)
         .service(models::roll_back)
+        .service(trials::list_trials)
+        .service(trials::get_trial)
         .service(training_runs::list_training_runs)
         .service(training_runs::get_training_run)
         .service(training_runs::request_training)
@@ -78,9 +96,17 @@ fn api(config: &mut ServiceConfig) {
         .service(webhook_deliveries::resend_delivery)
         .service(admin::log::get_log)
         .service(admin::events::list_events)
+        .service(admin::stories::get_story)
+        .service(admin::trials::open_trial)
+        .service(admin::trials::close_trial)
         .service(admin::ingestions::list_ingestions)
         .service(admin::actors::list_actors)
-        .service(admin::projections::list_projections);
+        .service(admin::projections::list_projections)
+        .service(admin::projections::rebuild_projection)
+        .service(admin::projections::cancel_rebuild)
+        .service(admin::projections::switch_projection)
+        .service(admin::projections::switch_projection_back)
+        .service(admin::projections::drop_builds);
 }
 
 #[derive(Describe)]
@@ -101,6 +127,7 @@ fn api(config: &mut ServiceConfig) {
         (name = "watchlists", description = "The stocks an account wants to hear of"),
         (name = "instruments", description = "The stocks, their prices and their news"),
         (name = "predictions", description = "What was predicted, and what became of it"),
+        (name = "log", description = "Signed heads of the record, and proofs under them"),
         (name = "track record", description = "How the predictions did, beside guessing"),
         (name = "models", description = "Versions, their timeline, and which one publishes"),
         (name = "training runs", description = "From the wish to train a version to the version"),
@@ -138,10 +165,18 @@ pub fn document() -> OpenApi {
         for operation in
             [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
         {
-            // Sending again twice sends twice: that is what is asked for.
-            if operation.security.is_some() && !path.ends_with("/resend") {
-                operation.parameters.get_or_insert_default().push(idempotency_key());
+            // Sending again twice sends twice: that is what is asked for. A sign-in that has ended signs nobody out.
+            // Tables beside those in use are no event: asking for them twice is refused the second time.
+            let keyed = ["/resend", "/session"].iter().all(|last| !path.ends_with(last))
+                && !path.starts_with("/api/v1/admin/projections/");
+            if operation.security.is_some() && keyed {
+                let parameters = operation.parameters.get_or_insert_default();
+                parameters.extend([idempotency_key(), request_id()]);
             }
+        }
+        if let Some(read) = item.get.as_mut().filter(|_| path.starts_with(own_writes::BELOW)) {
+            let after = AfterQuery::into_params(|| Some(ParameterIn::Query)).into_iter().map(RefOr::T);
+            read.parameters.get_or_insert_default().extend(after);
         }
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in operations.into_iter().flatten() {
@@ -176,28 +211,19 @@ pub fn document_text() -> Result<String, serde_json::Error> {
 
 /// The document as it is served: with a tag, so that a client that has it does not get it again.
 pub struct Served {
-    text: String,
-    etag: String,
+    text: Bytes,
+    tag: String,
 }
 
 impl Served {
     /// Serves `text`.
     pub fn new(text: String) -> Self {
-        let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&text)[..16]));
-        Self { text, etag }
+        Self { tag: tagged::tag(&Sha256::digest(&text)), text: text.into() }
     }
 
     /// The document, or that the client has it.
     pub fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        let known = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        if known == Some(self.etag.as_str()) {
-            return HttpResponse::NotModified().insert_header((ETAG, self.etag.clone())).finish();
-        }
-        HttpResponse::Ok()
-            .insert_header((ETAG, self.etag.clone()))
-            .insert_header((CACHE_CONTROL, "no-cache"))
-            .content_type("application/json")
-            .body(self.text.clone())
+        tagged::answer(request, self.tag.clone(), ASK_EACH_TIME, "application/json", self.text.clone())
     }
 }
 
@@ -208,6 +234,17 @@ fn idempotency_key() -> RefOr<Parameter> {
         .required(Required::False)
         .description(Some("Names the command: given twice, it has one effect and one answer."))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(200))))
+        .build()
+        .into()
+}
+
+fn request_id() -> RefOr<Parameter> {
+    ParameterBuilder::new()
+        .name("X-Request-Id")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Names the story: what follows from requests of one id is told together."))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .build()
         .into()
 }

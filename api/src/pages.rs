@@ -1,10 +1,10 @@
 //! The web application, built into the binary.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::problem::{Kind, Problem};
+use crate::tagged::{self, ASK_EACH_TIME, FOR_GOOD};
 
 /// What `npm run build` has left in `web/dist`.
 #[derive(RustEmbed)]
@@ -25,21 +25,10 @@ pub fn page(request: &HttpRequest) -> HttpResponse {
 }
 
 fn sent(request: &HttpRequest, path: &str, file: &EmbeddedFile) -> HttpResponse {
-    let etag = format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..16]));
     // Vite puts a digest into the names below assets/; everything else keeps its name when it changes.
-    let kept = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let known = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)) {
-        return HttpResponse::NotModified()
-            .insert_header((ETAG, etag))
-            .insert_header((CACHE_CONTROL, kept))
-            .finish();
-    }
-    HttpResponse::Ok()
-        .insert_header((ETAG, etag))
-        .insert_header((CACHE_CONTROL, kept))
-        .insert_header((CONTENT_TYPE, media_type(path)))
-        .body(file.data.to_vec())
+    let kept = if path.starts_with("assets/") { FOR_GOOD } else { ASK_EACH_TIME };
+    let tag = tagged::tag(&file.metadata.sha256_hash());
+    tagged::answer(request, tag, kept, media_type(path), file.data.to_vec())
 }
 
 fn media_type(path: &str) -> &'static str {
@@ -61,6 +50,7 @@ fn media_type(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use actix_web::http::StatusCode;
+    use actix_web::http::header::{ETAG, IF_NONE_MATCH};
     use actix_web::test::TestRequest;
 
     use super::*;

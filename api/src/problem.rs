@@ -70,6 +70,8 @@ kinds! {
     MethodNotAllowed = 405 "/problems/method-not-allowed" "This cannot be done here",
     /// An account with this e-mail address exists.
     EmailTaken = 409 "/problems/email-taken" "The e-mail address is taken",
+    /// No signed checkpoint covers what a proof was asked for: one is signed every few minutes.
+    NotCovered = 409 "/problems/not-covered-yet" "No signed checkpoint covers it yet",
     /// Somebody else changed the same thing at the same time.
     Conflict = 409 "/problems/conflict" "Somebody else was faster",
     /// A rule of the thing itself says no; `detail` says which.
@@ -82,6 +84,10 @@ kinds! {
     OutOfService = 409 "/problems/out-of-service" "The version is no longer in service",
     /// There is no earlier champion.
     NothingToRollBackTo = 409 "/problems/nothing-to-roll-back-to" "There is no earlier champion",
+    /// Another version is on trial: one trial at a time.
+    TrialOpen = 409 "/problems/trial-open" "Another version is on trial",
+    /// The trial was decided or closed.
+    TrialEnded = 409 "/problems/trial-ended" "The trial has ended",
     /// The training run has ended.
     RunEnded = 409 "/problems/training-run-ended" "The training run has ended",
     /// The watchlist holds the most it can.
@@ -219,7 +225,7 @@ impl ResponseError for Problem {
             tracing::error!(problem = self.kind.address(), error = %in_full(source.as_ref()), "a request failed");
         }
         let mut response = HttpResponse::build(self.status_code());
-        if self.kind == Kind::NotYet || self.kind == Kind::Unavailable {
+        if matches!(self.kind, Kind::NotYet | Kind::NotCovered | Kind::Unavailable) {
             response.insert_header(("Retry-After", "1"));
         }
         response.content_type(MEDIA_TYPE).json(self.body())

@@ -43,7 +43,7 @@ pub struct LimitQuery {
     pub limit: Option<u32>,
 }
 
-/// Waiting for one's own writes.
+/// Waiting for one's own writes, which every read can.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AfterQuery {

@@ -46,12 +46,36 @@ impl Refusal for WatchlistRefusal {
 impl Refusal for ModelRefusal {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchVersion(_) => Kind::Absent,
-            Self::NotTheNextVersion { .. } | Self::AlreadyRegistered(_) => Kind::Refused,
+            Self::NoSuchVersion(_) | Self::NoSuchTrial => Kind::Absent,
+            Self::NotTheNextVersion { .. }
+            | Self::AlreadyRegistered(_)
+            | Self::NoChampion
+            | Self::TrialNotDue { .. } => Kind::Refused,
             Self::AlreadyChampion(_) => Kind::AlreadyChampion,
             Self::IsChampion(_) => Kind::IsChampion,
             Self::OutOfService(_) => Kind::OutOfService,
             Self::NothingToRollBackTo => Kind::NothingToRollBackTo,
+            Self::TrialOpen(_) => Kind::TrialOpen,
+            Self::TrialEnded => Kind::TrialEnded,
+            Self::BadRule(_) => Kind::Invalid,
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::BadRule(bad) => Some(bad.field),
+            Self::NoSuchVersion(_)
+            | Self::NotTheNextVersion { .. }
+            | Self::AlreadyRegistered(_)
+            | Self::AlreadyChampion(_)
+            | Self::IsChampion(_)
+            | Self::OutOfService(_)
+            | Self::NothingToRollBackTo
+            | Self::TrialOpen(_)
+            | Self::TrialEnded
+            | Self::NoSuchTrial
+            | Self::NoChampion
+            | Self::TrialNotDue { .. } => None,
         }
     }
 }
@@ -111,6 +135,12 @@ impl From<StoreError> for Problem {
             Kind::Unavailable.into()
         } else if error.is_unstorable() {
             Self::with(Kind::Malformed, "the request holds a character or a date that cannot be stored")
+        } else if let StoreError::UnreadableStream(unreadable) = &error
+            && unreadable.is_unknown()
+        {
+            // Another node of a newer version can; a client that asks again may reach it.
+            tracing::warn!(error = %error, "this version of the program is too old for a stream");
+            Self::with(Kind::Unavailable, error.to_string())
         } else {
             Self::broken(error)
         }
@@ -129,6 +159,7 @@ mod tests {
 
     use actix_web::ResponseError;
     use actix_web::body::to_bytes;
+    use almanac_domain::UnreadableEvent;
 
     use super::*;
 
@@ -175,6 +206,14 @@ mod tests {
         assert_eq!(status, 500);
         assert_eq!(body["type"], "/problems/internal");
         assert!(!body.to_string().contains("hunter2"), "{body}");
+    }
+
+    #[actix_web::test]
+    async fn a_stream_of_a_newer_program_is_said_to_be_one() {
+        let unknown = UnreadableEvent::UnknownEvent { aggregate: "model".into(), event: "ModelSold".into() };
+        let (status, body) = sent(StoreError::UnreadableStream(unknown).into()).await;
+        assert_eq!((status, body["type"].as_str()), (503, Some("/problems/unavailable")));
+        assert!(body["detail"].as_str().unwrap().contains("a newer version of the program"), "{body}");
     }
 
     #[actix_web::test]

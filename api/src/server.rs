@@ -9,28 +9,34 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App as WebApp, HttpServer, web};
 use almanac_actors::Parts;
+use almanac_actors::explanations::Explanations;
 use almanac_actors::supervisor::{self, Service};
 use almanac_domain::account::{Account, AccountCommand, Role};
 use almanac_domain::clock::Clock;
 use almanac_projections::accounts as shown;
-use almanac_store::claims;
 use almanac_store::clock::{Entropy, SystemClock};
 use almanac_store::log::Issued;
 use almanac_store::sign_ins::SignIns;
+use almanac_store::{claims, leases};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use url::Url;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Config;
 use crate::foundation::{Foundation, StartError, link_secret};
+use crate::health::Leaderless;
 use crate::passwords::Passwords;
 use crate::problem::Problem;
 use crate::session::{EMAIL_CLAIM, normalised};
 use crate::state::State;
-use crate::{accounts, extraction, fallback, guard, openapi, reference};
+use crate::{accounts, extraction, fallback, guard, openapi, own_writes, reference};
 
 /// How long requests may take to end when the service stops.
 const GRACE_SECONDS: u64 = 10;
+
+/// A node that is killed while it makes the first administrator holds up the others for so long.
+const ONE_TURN: Duration = Duration::from_secs(10);
 
 /// What the service takes from the world around it.
 pub struct Environment {
@@ -132,7 +138,10 @@ impl App {
             passwords: Passwords::new(environment.entropy)?,
             link_secret: link_secret(&config.data_dir, &parts.entropy)?,
             parts: parts.clone(),
+            explanations: Explanations::default(),
             actors: actors.clone(),
+            waiting: Semaphore::new(own_writes::MOST_WAITING),
+            leaderless: Leaderless::default(),
             wall: environment.wall,
             config,
         });
@@ -213,12 +222,30 @@ async fn first_admin(
     state: &State,
     password: Option<String>,
 ) -> Result<Option<(String, String)>, StartError> {
-    let parts = &state.parts;
-    let pool = parts.database.pool();
-    let email = state.config.admin_email.clone();
+    let pool = state.parts.database.pool();
     if !shown::admins(pool).await?.is_empty() {
         return Ok(None);
     }
+    // Nodes that start together on an empty database take turns: the first one makes the administrator.
+    let holder = state.parts.entropy.uuid_v7(state.parts.clock.now());
+    let lease = loop {
+        match leases::take(pool, "first administrator", holder, ONE_TURN).await? {
+            Some(lease) => break lease,
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    let made = make_first_admin(state, password).await;
+    leases::release(pool, &lease).await?;
+    made
+}
+
+async fn make_first_admin(
+    state: &State,
+    password: Option<String>,
+) -> Result<Option<(String, String)>, StartError> {
+    let parts = &state.parts;
+    let pool = parts.database.pool();
+    let email = state.config.admin_email.clone();
     let password = password.unwrap_or_else(|| hex::encode(parts.entropy.bytes::<12>()));
     match claims::owner_of(pool, EMAIL_CLAIM, &normalised(&email)).await? {
         None => {
@@ -258,6 +285,7 @@ fn serve(state: web::Data<State>, listener: TcpListener) -> Result<Server, Start
             .configure(|config| openapi::routes(&mut ServiceConfig::new(config)))
             .configure(reference::configure)
             .default_service(web::to(fallback::answer))
+            .wrap(from_fn(own_writes::shown))
             .wrap(from_fn(guard::origin))
             .wrap(Compress::default())
             .wrap(from_fn(guard::headers))

@@ -5,22 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_actors::Parts;
+use almanac_actors::explanations::Explanations;
 use almanac_actors::notifier::LinkSecret;
 use almanac_actors::supervisor::Running;
 use almanac_domain::clock::Clock;
-use almanac_projections::moment::{self, Moment};
-use almanac_store::log::{EventKey, Until, wait_for};
+use almanac_projections::moment::{AsOf, Moment};
+use almanac_store::log::{Until, wait_for};
 use almanac_store::sign_ins::SignIns;
 use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::foundation;
+use crate::health::Leaderless;
 use crate::passwords::Passwords;
 use crate::problem::{Kind, Problem};
-use crate::reads::{AfterQuery, AsOfQuery};
+use crate::reads::{AsOfQuery, read_if};
 
 /// How long a read waits for what it was asked to wait for.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What every handler works with, shared by all of them.
 pub struct State {
@@ -32,10 +35,16 @@ pub struct State {
     pub sign_ins: SignIns,
     /// Hashing and checking passwords.
     pub passwords: Passwords,
+    /// Takes predictions apart.
+    pub explanations: Explanations,
     /// Signs the links in mails.
     pub link_secret: LinkSecret,
     /// The actors of this process.
     pub actors: Running,
+    /// Turns of reads that wait for an event.
+    pub waiting: Semaphore,
+    /// Whether anybody seals.
+    pub leaderless: Leaderless,
     /// The real time: a sign-in lasts as long for a person whatever the service's clock does.
     pub wall: Arc<dyn Clock>,
 }
@@ -51,14 +60,6 @@ impl State {
         foundation::outbox(&self.config)
     }
 
-    /// Waits until the read model `subscription` shows the effect of the command a caller named, if one was named.
-    pub async fn settle(&self, after: &AfterQuery, subscription: &str) -> Result<(), Problem> {
-        let Some(key) = &after.after else { return Ok(()) };
-        let key: EventKey =
-            key.parse().map_err(|_| Problem::invalid("after", "this was not the `after` of an answer"))?;
-        self.wait(Until::Event(&key), subscription).await
-    }
-
     /// The place in the log a replayable read is answered for, once the read model has come as far.
     pub async fn moment(&self, wanted: &AsOfQuery, subscription: &str) -> Result<Moment, Problem> {
         let moment = self.place(wanted).await?;
@@ -68,21 +69,8 @@ impl State {
 
     /// The place in the log that was asked for; the last one where none was.
     pub async fn place(&self, wanted: &AsOfQuery) -> Result<Moment, Problem> {
-        let pool = self.parts.database.pool();
-        let moment = match wanted.as_of.as_deref() {
-            None | Some("") => moment::now(pool).await?,
-            Some(text) => match (text.parse::<i64>(), text.parse::<DateTime<Utc>>()) {
-                (Ok(ordinal), _) => moment::at_ordinal(pool, ordinal).await?,
-                (_, Ok(time)) => moment::at_time(pool, time).await?,
-                _ => {
-                    return Err(Problem::invalid(
-                        "as_of",
-                        "this is neither a time (RFC 3339) nor a place in the log",
-                    ));
-                }
-            },
-        };
-        Ok(moment)
+        let as_of: AsOf = read_if("as_of", wanted.as_of.as_deref())?.unwrap_or_default();
+        Ok(as_of.moment(self.parts.database.pool()).await?)
     }
 
     async fn wait(&self, until: Until<'_>, subscription: &str) -> Result<(), Problem> {

@@ -14,11 +14,11 @@ use uuid::Uuid;
 
 use crate::commands::{Accepted, AdminOrder, Created, after};
 use crate::problem::{Kind, Problem};
-use crate::reads::{AfterQuery, PageQuery, read_if};
+use crate::reads::{PageQuery, read_if};
 use crate::state::State;
 
 /// The families of models that can be trained.
-const FAMILIES: [&str; 1] = ["ridge"];
+const FAMILIES: [&str; 6] = ["ridge", "elastic_net", "logistic", "instrument_drift", "boosted", "ensemble"];
 
 /// Which runs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,7 +39,7 @@ pub struct TrainingWanted {
     #[schema(example = "ridge")]
     pub family: Option<String>,
     /// The horizons, in sessions.
-    #[schema(example = json!([1, 5]))]
+    #[schema(example = json!([1, 5, 20]))]
     pub horizons: Option<Vec<u32>>,
     /// Whether the daily sentiment is a feature.
     pub sentiment: Option<bool>,
@@ -79,7 +79,7 @@ impl TrainingWanted {
 /// Training runs, newest first.
 #[utoipa::path(
     tag = "training runs",
-    params(TrainingRunsQuery, PageQuery, AfterQuery),
+    params(TrainingRunsQuery, PageQuery),
     responses((status = 200, description = "One page of runs", body = List<TrainingRun>))
 )]
 #[get("/training-runs")]
@@ -87,9 +87,7 @@ pub async fn list_training_runs(
     state: web::Data<State>,
     wanted: web::Query<TrainingRunsQuery>,
     page: web::Query<PageQuery>,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<List<TrainingRun>>, Problem> {
-    state.settle(&after, training_runs::NAME).await?;
     let model: Option<ModelName> = read_if("model", wanted.model.as_deref())?;
     let pool = state.parts.database.pool();
     let list = training_runs::list(pool, model.as_ref(), page.cursor()?, page.limit()?).await?;
@@ -99,16 +97,13 @@ pub async fn list_training_runs(
 /// One training run.
 #[utoipa::path(
     tag = "training runs",
-    params(AfterQuery),
     responses((status = 200, description = "The run", body = TrainingRun))
 )]
 #[get("/training-runs/{id}")]
 pub async fn get_training_run(
     state: web::Data<State>,
     id: web::Path<Uuid>,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<TrainingRun>, Problem> {
-    state.settle(&after, training_runs::NAME).await?;
     let found = training_runs::find(state.parts.database.pool(), *id).await?;
     Ok(web::Json(found.ok_or_else(|| Problem::with(Kind::Absent, "there is no such training run"))?))
 }
@@ -130,6 +125,7 @@ pub async fn request_training(
     let request = TrainingRequested {
         model: wanted.model(&settings.model)?,
         reason: TrainingReason::Manual,
+        figures: vec![],
         plan: wanted.plan(settings.training.plan())?,
         requested_by: Some(order.0.caller.id),
     };

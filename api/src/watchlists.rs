@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::commands::{Accepted, Created, Order, after};
 use crate::instruments::fill_in_prices;
 use crate::problem::{Kind, Problem};
-use crate::reads::{AfterQuery, Items};
+use crate::reads::Items;
 use crate::state::State;
 
 /// The name of a watchlist.
@@ -42,16 +42,13 @@ impl WatchlistName {
 #[utoipa::path(
     tag = "watchlists",
     security(("session" = []), ("token" = [])),
-    params(AfterQuery),
     responses((status = 200, description = "The watchlists, by age", body = Items<Watchlist>))
 )]
 #[get("/watchlists")]
 pub async fn list_watchlists(
     state: web::Data<State>,
     caller: Caller,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<Items<Watchlist>>, Problem> {
-    state.settle(&after, watchlists::NAME).await?;
     let model = Some(&state.config.model);
     let mut lists = watchlists::of_account(state.parts.database.pool(), caller.id, model).await?;
     let watched = lists.iter_mut().flat_map(|list| &mut list.instruments);

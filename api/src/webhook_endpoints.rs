@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::commands::{Accepted, Order, after};
 use crate::problem::{Kind, Problem};
-use crate::reads::{AfterQuery, Items};
+use crate::reads::Items;
 use crate::state::State;
 
 /// An endpoint to register.
@@ -95,16 +95,13 @@ async fn secrets_of(state: &State, endpoint: Uuid) -> Result<EndpointSecrets, Pr
 #[utoipa::path(
     tag = "webhooks",
     security(("session" = []), ("token" = [])),
-    params(AfterQuery),
     responses((status = 200, description = "The endpoints, by age", body = Items<WebhookEndpoint>))
 )]
 #[get("/webhook-endpoints")]
 pub async fn list_endpoints(
     state: web::Data<State>,
     caller: Caller,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<Items<WebhookEndpoint>>, Problem> {
-    state.settle(&after, endpoints::NAME).await?;
     Ok(web::Json(endpoints::of_account(state.parts.database.pool(), caller.id).await?.into()))
 }
 
@@ -138,7 +135,6 @@ pub async fn register_endpoint(
 #[utoipa::path(
     tag = "webhooks",
     security(("session" = []), ("token" = [])),
-    params(AfterQuery),
     responses((status = 200, description = "The endpoint", body = WebhookEndpoint))
 )]
 #[get("/webhook-endpoints/{id}")]
@@ -146,9 +142,7 @@ pub async fn get_endpoint(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<Uuid>,
-    after: web::Query<AfterQuery>,
 ) -> Result<web::Json<WebhookEndpoint>, Problem> {
-    state.settle(&after, endpoints::NAME).await?;
     Ok(web::Json(own(&state, &caller, *id).await?))
 }
 

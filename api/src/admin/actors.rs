@@ -36,6 +36,8 @@ pub enum ActorState {
     Running,
     /// It waits for something to do.
     Waiting,
+    /// It cannot go on until somebody has looked; the error says why.
+    Held,
     /// It has failed and is given up, or waits to be rebuilt.
     Failed,
 }
@@ -46,6 +48,7 @@ impl From<Report> for ActorReport {
         let state = match state {
             Reported::Running => ActorState::Running,
             Reported::Waiting => ActorState::Waiting,
+            Reported::Held => ActorState::Held,
             Reported::Failed => ActorState::Failed,
         };
         Self { name, state, restarts, last_progress_at, detail, error }

@@ -5,3 +5,5 @@ pub mod events;
 pub mod ingestions;
 pub mod log;
 pub mod projections;
+pub mod stories;
+pub mod trials;

@@ -2,19 +2,29 @@
 
 mod check_config;
 mod demo;
+mod erase_again;
+mod evaluate;
+mod events;
+mod export;
+mod import;
 mod ingest;
+mod logs;
 mod migrate;
+mod model;
 mod one_off;
 mod predict;
+mod projections;
 mod serve;
 mod simulate;
 mod train;
+mod verify;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use almanac_store::failpoints;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -43,12 +53,28 @@ enum Verb {
     Ingest(ingest::Ingest),
     /// Trains the next version of the model.
     Train(train::Train),
+    /// Scores a family or a version out of sample on the data at hand, without registering anything.
+    Evaluate(evaluate::Evaluate),
+    /// Shows the versions of the model and decides about them.
+    Model(model::Model),
     /// Publishes the predictions that are due.
     Predict(predict::Predict),
     /// Writes a simulated market as CSV.
     Simulate(simulate::Simulate),
+    /// Writes the sealed log into a folder, as JSON Lines or Parquet.
+    Export(export::Export),
+    /// Brings an export into an empty database.
+    Import(import::Import),
+    /// Erases the accounts that an export names as erased, after an older dump of the database was restored.
+    EraseAgain(erase_again::EraseAgain),
+    /// Checks that the log, an export of it, or a proof is what was sealed and published.
+    Verify(verify::Verify),
+    /// Shows how far the read models are, and rebuilds one beside the one in use.
+    Projections(projections::Projections),
     /// Prints the OpenAPI document.
     Openapi,
+    /// Prints every event that can stand in the log, with its versions, meaning and fields.
+    Events(events::Events),
     /// Brings the database to this version of the program.
     Migrate(migrate::Migrate),
     /// Prints the configuration as it is in force, secrets masked.
@@ -87,6 +113,9 @@ pub fn run() -> ExitCode {
     let filter = EnvFilter::try_from_env("ALMANAC_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    if let Err(refused) = failpoints::check() {
+        return failed(&*Failure::from(refused));
+    }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -96,17 +125,38 @@ pub fn run() -> ExitCode {
         Verb::Demo(verb) => runtime.block_on(verb.run()),
         Verb::Ingest(verb) => runtime.block_on(verb.run()),
         Verb::Train(verb) => runtime.block_on(verb.run()),
+        Verb::Evaluate(verb) => runtime.block_on(verb.run()),
+        Verb::Model(verb) => return ended(runtime.block_on(verb.run())),
         Verb::Predict(verb) => runtime.block_on(verb.run()),
         Verb::Simulate(verb) => verb.run(),
+        Verb::Export(verb) => return ended(runtime.block_on(verb.run())),
+        Verb::Import(verb) => return ended(runtime.block_on(verb.run())),
+        Verb::EraseAgain(verb) => return ended(runtime.block_on(verb.run())),
+        Verb::Verify(verb) => return ended(runtime.block_on(verb.run())),
+        Verb::Projections(verb) => runtime.block_on(verb.run()),
         Verb::Openapi => {
             crate::openapi::document_text().map_err(Failure::from).and_then(|text| say(text.trim_end()))
         }
+        Verb::Events(verb) => verb.run(),
         Verb::Migrate(verb) => runtime.block_on(verb.run()),
         Verb::CheckConfig(verb) => verb.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error.as_ref()),
+    }
+}
+
+/// How a verb that checks or decides ends: 0 when all is well, 1 when something was tampered with, differs or was
+/// refused, 2 when it could not do its work.
+fn ended(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<logs::Tampering>() || error.is::<model::Refused>() => failed(error.as_ref()),
+        Err(error) => {
+            failed(error.as_ref());
+            ExitCode::from(2)
+        }
     }
 }
 
@@ -162,9 +212,23 @@ mod tests {
         let command = Almanac::command();
         command.clone().debug_assert();
         let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-        for verb in
-            ["serve", "demo", "ingest", "train", "predict", "simulate", "openapi", "migrate", "check-config"]
-        {
+        for verb in [
+            "serve",
+            "demo",
+            "ingest",
+            "train",
+            "evaluate",
+            "model",
+            "predict",
+            "simulate",
+            "openapi",
+            "events",
+            "migrate",
+            "check-config",
+            "export",
+            "import",
+            "verify",
+        ] {
             assert!(verbs.contains(&verb), "{verb} is missing");
         }
     }

@@ -90,6 +90,17 @@ pub(super) fn spinner() -> ProgressBar {
     bar
 }
 
+/// Lets a bar count steps, once it is known how many there are.
+pub(super) fn steps(bar: &ProgressBar, count: usize) {
+    if bar.length().is_some() {
+        return;
+    }
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:24} {pos} of {len}: {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.set_length(count as u64);
+}
+
 fn moment(text: &str, config: &Config) -> Result<DateTime<Utc>, Failure> {
     if let Ok(moment) = text.parse::<DateTime<Utc>>() {
         return Ok(moment);

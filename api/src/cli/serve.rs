@@ -14,7 +14,7 @@ pub(super) struct Serve {
     /// Where to listen (ALMANAC_LISTEN) [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Which work this process does: api, worker (ALMANAC_ROLES) [default: api,worker]
+    /// Which work this process does: api, log (sealing and tables only), worker (ALMANAC_ROLES) [default: api,worker]
     #[arg(long, value_name = "ROLES")]
     roles: Option<String>,
 }

@@ -3,8 +3,9 @@
 use almanac_actors::trainer::train_now;
 use almanac_ml::{Progress, Stage};
 use clap::Args;
+use indicatif::ProgressBar;
 
-use super::one_off::OneOff;
+use super::one_off::{OneOff, steps};
 use super::{Failure, say, say_json};
 
 /// Trains the next version of the model.
@@ -27,7 +28,7 @@ impl Train {
         plan.sentiment |= self.sentiment;
         plan.seed = self.seed.unwrap_or(plan.seed);
         let bar = self.one_off.bar();
-        let report = train_now(&bench.parts, plan, &mut |progress| bar.set_message(words(progress))).await;
+        let report = train_now(&bench.parts, plan, &mut |progress| tell(&bar, progress)).await;
         bar.finish_and_clear();
         bench.clear_away().await?;
         let report = report?;
@@ -43,12 +44,18 @@ impl Train {
     }
 }
 
-fn words(progress: Progress) -> String {
-    let doing = match progress.stage {
+/// Shows on a bar how far a training has come.
+pub(super) fn tell(bar: &ProgressBar, progress: Progress) {
+    steps(bar, progress.steps);
+    bar.set_position(progress.step as u64);
+    bar.set_message(words(progress));
+}
+
+pub(super) fn words(progress: Progress) -> String {
+    match progress.stage {
         Stage::Features => "computing features".to_owned(),
         Stage::LeakChecks => "looking for leaks".to_owned(),
         Stage::Fitting { horizon } => format!("learning, {horizon} sessions ahead"),
         Stage::Evaluating { horizon } => format!("scoring out of sample, {horizon} sessions ahead"),
-    };
-    format!("{doing} [{} of {}]", progress.step + 1, progress.steps)
+    }
 }

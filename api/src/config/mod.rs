@@ -11,10 +11,12 @@ use std::str::FromStr;
 
 use almanac_actors::dispatcher::Reach;
 use almanac_actors::notifier::{self, SmtpUrl, mailable};
-use almanac_actors::settings::HttpSettings;
+use almanac_actors::settings::{HttpSettings, Promotion, TrialSettings, WatchSettings};
 use almanac_actors::supervisor::Role;
-use almanac_domain::values::{Exchange, Mode, ModelName, Session, Symbol};
-use almanac_ml::simulator;
+use almanac_domain::values::{Exchange, Mode, ModelName, Probability, Session, Symbol};
+use almanac_ml::{Family, simulator};
+use almanac_store::transparency::is_key_name;
+use chrono::TimeDelta;
 use url::Url;
 
 pub use layers::{ConfigError, Effective, Flags, Origin};
@@ -40,10 +42,18 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// Who becomes the first administrator.
     pub admin_email: String,
+    /// The family of models that is trained.
+    pub family: String,
     /// A new version is trained after this many sessions.
     pub retrain_every: u32,
-    /// Whether a version that is not worse than the champion is promoted without a person.
-    pub auto_promote: bool,
+    /// How versions after the first become champion.
+    pub promotion: Promotion,
+    /// How trials are decided that open by themselves.
+    pub trial: TrialSettings,
+    /// What else makes a training due.
+    pub watch: WatchSettings,
+    /// A version publishes for this many sessions after the last one of its data.
+    pub expire_after: u32,
     /// Where objects lie.
     pub objects: Objects,
     /// Where prices and headlines come from.
@@ -54,6 +64,8 @@ pub struct Config {
     pub smtp_from: String,
     /// Which addresses webhooks may be delivered to.
     pub webhooks: Reach,
+    /// How heads of the log are signed.
+    pub log: Log,
     /// Whether this is the demo; the command line says so, never a setting.
     pub demo: bool,
 }
@@ -78,6 +90,17 @@ pub struct Sources {
     pub http: Option<HttpSettings>,
     /// The market simulator; the command line says so.
     pub simulator: Option<simulator::Settings>,
+}
+
+/// How heads of the log are signed.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The file with the key; `log.key` below the data unless said otherwise.
+    pub key: Option<PathBuf>,
+    /// The name of the log; the host of the public address unless said otherwise.
+    pub origin: Option<String>,
+    /// A head is published this long after the last one.
+    pub checkpoint_every: TimeDelta,
 }
 
 impl Config {
@@ -119,8 +142,25 @@ impl Config {
                     mailable(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
                 })?
                 .unwrap_or_default(),
+            family: from.checked("family", |text: &String| family(text))?.unwrap_or_default(),
             retrain_every: from.required("retrain_every")?,
-            auto_promote: from.required("auto_promote")?,
+            promotion: from.parsed("promotion", promotion)?.unwrap_or(Promotion::Trial),
+            trial: TrialSettings {
+                decide_after: from.required("trial.decide_after")?,
+                latest: from.required("trial.latest")?,
+                significance: from
+                    .parsed("trial.significance", significance)?
+                    .unwrap_or(TrialSettings::default().significance),
+            },
+            watch: WatchSettings {
+                age: from.required("watch.age")?,
+                coverage: from.parsed("watch.coverage", share)?.unwrap_or_default(),
+                skill: from.parsed("watch.skill", share)?.unwrap_or_default(),
+                features: from.required("watch.features")?,
+                window: from.checked("watch.window", at_least_one)?.unwrap_or(1),
+                pause: from.required("watch.pause")?,
+            },
+            expire_after: from.checked("expire_after", at_least_one)?.unwrap_or(1),
             objects: Objects {
                 url: from.optional("objects.url")?,
                 options: [
@@ -156,6 +196,11 @@ impl Config {
             } else {
                 Reach::PublicHttps
             },
+            log: Log {
+                key: from.optional("log.key")?,
+                origin: from.parsed("log.origin", origin)?,
+                checkpoint_every: from.parsed("log.checkpoint_every", duration)?.unwrap_or_default(),
+            },
             demo: false,
         })
     }
@@ -186,9 +231,52 @@ fn listens(text: &str) -> Result<(), String> {
 fn role(text: &str) -> Result<Role, String> {
     match text {
         "api" => Ok(Role::Api),
+        "log" => Ok(Role::Log),
         "worker" => Ok(Role::Worker),
-        _ => Err(format!("`{text}` is neither `api` nor `worker`")),
+        _ => Err(format!("`{text}` is neither `api` nor `log` nor `worker`")),
     }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    if is_key_name(text) { Ok(text.to_owned()) } else { Err("it holds white space or a `+`".to_owned()) }
+}
+
+/// Such as `90s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let shaped = || "this is not a time such as `90s`, `5m` or `1h`".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(shaped)?;
+    let number: i64 =
+        number.parse().ok().filter(|number| (1..=1_000_000).contains(number)).ok_or_else(shaped)?;
+    match unit {
+        "s" => Ok(TimeDelta::seconds(number)),
+        "m" => Ok(TimeDelta::minutes(number)),
+        "h" => Ok(TimeDelta::hours(number)),
+        _ => Err(shaped()),
+    }
+}
+
+fn promotion(text: &str) -> Result<Promotion, String> {
+    match text {
+        "manual" => Ok(Promotion::Manual),
+        "trial" => Ok(Promotion::Trial),
+        _ => Err("it is `manual` or `trial`".to_owned()),
+    }
+}
+
+fn significance(text: &str) -> Result<Probability, String> {
+    let number = share(text)?;
+    let level = Probability::from_f64(number).ok().filter(|_| number > 0.0 && number <= 0.5);
+    level.ok_or_else(|| "it lies above 0 and is at most 0.5".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|number| (0.0..=1.0).contains(number)).ok_or_else(|| "it lies between 0 and 1".to_owned())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "every check looks at what was read")]
+fn at_least_one(number: &u32) -> Result<(), String> {
+    if *number > 0 { Ok(()) } else { Err("it is at least 1".to_owned()) }
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
@@ -196,6 +284,10 @@ fn mode(text: &str) -> Result<Mode, String> {
         .into_iter()
         .find(|mode| mode.as_str() == text)
         .ok_or_else(|| "it is `live`, `replayed` or `simulated`".to_owned())
+}
+
+fn family(text: &str) -> Result<(), String> {
+    Family::named(text).map(|_| ()).ok_or_else(|| "it is the name of no family of models".to_owned())
 }
 
 fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {

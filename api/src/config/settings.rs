@@ -33,8 +33,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("model", Some("us-daily"), Shown::Open),
     setting("public_url", None, Shown::Open),
     setting("admin_email", Some("admin@example.com"), Shown::Open),
+    setting("family", Some("ensemble"), Shown::Open),
     setting("retrain_every", Some("21"), Shown::Open),
-    setting("auto_promote", Some("false"), Shown::Open),
+    setting("promotion", Some("trial"), Shown::Open),
+    setting("trial.decide_after", Some("60"), Shown::Open),
+    setting("trial.latest", Some("100"), Shown::Open),
+    setting("trial.significance", Some("0.05"), Shown::Open),
+    setting("watch.age", Some("126"), Shown::Open),
+    setting("watch.coverage", Some("0.1"), Shown::Open),
+    setting("watch.skill", Some("0.02"), Shown::Open),
+    setting("watch.features", Some("3"), Shown::Open),
+    setting("watch.window", Some("40"), Shown::Open),
+    setting("watch.pause", Some("10"), Shown::Open),
+    setting("expire_after", Some("250"), Shown::Open),
     setting("objects.url", None, Shown::UrlWithPassword),
     setting("objects.endpoint", None, Shown::UrlWithPassword),
     setting("objects.region", None, Shown::Open),
@@ -47,11 +58,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("smtp.url", None, Shown::UrlWithPassword),
     setting("smtp.from", Some("Almanac <almanac@example.com>"), Shown::Open),
     setting("webhooks.allow_private", Some("false"), Shown::Open),
+    setting("log.key", None, Shown::Open),
+    setting("log.origin", None, Shown::Open),
+    setting("log.checkpoint_every", Some("5m"), Shown::Open),
 ];
 
 /// Variables that begin with `ALMANAC_` and are no settings: the file's place, the log's filter, and what tests read.
 pub(super) const NOT_SETTINGS: &[&str] =
-    &["ALMANAC_CONFIG", "ALMANAC_LOG", "ALMANAC_REAL_DATA", "ALMANAC_REFERENCE"];
+    &["ALMANAC_CONFIG", "ALMANAC_FAILPOINTS", "ALMANAC_LOG", "ALMANAC_REAL_DATA", "ALMANAC_REFERENCE"];
 
 /// Variables for tests begin with this and are no settings either.
 pub(super) const FOR_TESTS: &str = "ALMANAC_TEST_";

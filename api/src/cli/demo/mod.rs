@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_actors::settings::TrialSettings;
 use almanac_actors::supervisor::{ActorReport, ActorState};
 use almanac_domain::calendar::Calendar;
 use almanac_domain::clock::{Clock, SetClock};
@@ -47,6 +48,9 @@ const AFTER_THE_CLOSE: TimeDelta = TimeDelta::minutes(30);
 
 /// How long the actors may take over one session; the first one takes in the history and trains.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+/// A trial of the demo is decided on this many sessions, so that one is seen to its end.
+const SHORT_TRIAL: u32 = 20;
 
 /// So many ports after the usual one are tried.
 const PORTS: u16 = 100;
@@ -97,7 +101,14 @@ impl Demo {
         let kept = kept.keep(&config.data_dir)?;
         config.demo = true;
         config.mode = history.mode;
-        config.auto_promote = true;
+        // The ensemble takes some thirty times as long, and nobody likes to wait for a demo.
+        if effective.origin("family") == Origin::Default {
+            "ridge".clone_into(&mut config.family);
+        }
+        if effective.origin("trial.decide_after") == Origin::Default {
+            config.trial =
+                TrialSettings { decide_after: SHORT_TRIAL, latest: 2 * SHORT_TRIAL, ..config.trial };
+        }
         config.sources = history.sources.clone();
         let listener = Self::listener(&config, &effective)?;
 
