@@ -13,6 +13,6 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   server: {
-    proxy: { '/api': service, '/openapi.json': service, '/reference': service },
+    proxy: { '/api': service, '/.well-known': service, '/openapi.json': service, '/reference': service },
   },
 });

@@ -48,4 +48,5 @@ export const ABSTENTIONS: { [reason: string]: string } = {
   unresolved_split: 'a jump looks like a split nobody has recorded',
   out_of_range: 'a feature lies far outside what the version was trained on',
   not_finite: 'a number that must be finite is not',
+  expired_model: 'the version is too old for the session',
 };

@@ -42,6 +42,12 @@ export const measure = (value: string | number | null | undefined): string =>
     ? '–'
     : minus(Number(value).toLocaleString(LANGUAGE, { minimumSignificantDigits: 4, maximumSignificantDigits: 4 }));
 
+/** A number with its sign. */
+export const signed = (value: number, digits: number): string => {
+  const text = Math.abs(value).toFixed(digits);
+  return Number(text) === 0 ? text : `${value < 0 ? '−' : '+'}${text}`;
+};
+
 /** Whether a record's verdict is one or the other, and not that nothing can be said. */
 export const isTold = ({ verdict }: { verdict: string }): boolean => verdict === 'better' || verdict === 'worse';
 
@@ -91,7 +97,21 @@ export const weekday = (session: string): string => WEEKDAY.format(new Date(sess
 export const moment = (time: string | null | undefined): string =>
   time ? `${MOMENT.format(new Date(time))} UTC` : '–';
 
+/** A span of time, in the unit people would say it in. */
+export const duration = (ms: number): string =>
+  ms < 1_000
+    ? `${ms} ms`
+    : ms < 120_000
+      ? `${Math.round(ms / 1_000)} s`
+      : ms < 7_200_000
+        ? `${Math.round(ms / 60_000)} min`
+        : `${Math.round(ms / 3_600_000)} h`;
+
 export const sessions = (horizon: number): string => (horizon === 1 ? '1 session' : `${horizon} sessions`);
+
+/** "1, 5 and 20". */
+export const listed = (parts: string[]): string =>
+  new Intl.ListFormat(LANGUAGE, { type: 'conjunction' }).format(parts);
 
 /** The first digits of a digest or an id. */
 export const short = (digest: string): string => digest.replace(/^sha256:/, '').slice(0, 10);

@@ -28,6 +28,7 @@ const PAGES: Entry[] = [
   { pattern: '/stocks/:id', title: 'Stock', load: () => import('./pages/Stock.svelte') },
   { pattern: '/predictions/:id', title: 'Prediction', load: () => import('./pages/Prediction.svelte') },
   { pattern: '/track-record', title: 'Track record', load: () => import('./pages/TrackRecord.svelte') },
+  { pattern: '/log', title: 'The record', load: () => import('./pages/Log.svelte') },
   { pattern: '/models', title: 'Models', load: () => import('./pages/Models.svelte') },
   { pattern: '/webhooks', title: 'Webhooks', needs: 'account', load: () => import('./pages/Webhooks.svelte') },
   { pattern: '/webhooks/:id', title: 'Webhook', needs: 'account', load: () => import('./pages/Webhook.svelte') },
@@ -46,7 +47,14 @@ const PAGES: Entry[] = [
     load: () => import('./pages/admin/Ingestions.svelte'),
   },
   { pattern: '/admin/actors', title: 'Actors', needs: 'admin', load: () => import('./pages/admin/Actors.svelte') },
+  { pattern: '/admin/record', title: 'Record', needs: 'admin', load: () => import('./pages/admin/Record.svelte') },
   { pattern: '/admin/events', title: 'Log', needs: 'admin', load: () => import('./pages/admin/Events.svelte') },
+  {
+    pattern: '/admin/events/:id/story',
+    title: 'Story',
+    needs: 'admin',
+    load: () => import('./pages/admin/Story.svelte'),
+  },
 ];
 
 const NOT_FOUND: Entry = { pattern: '', title: 'Not found', load: () => import('./pages/NotFound.svelte') };

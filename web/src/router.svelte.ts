@@ -60,7 +60,7 @@ class Router {
 }
 
 /** Addresses that the service answers itself, outside these pages. */
-const isServed = (path: string) => /^\/(api|health)\/|^\/(openapi\.json|reference)/.test(path);
+const isServed = (path: string) => /^\/(api|health|\.well-known)\/|^\/(openapi\.json|reference)/.test(path);
 
 export const router = new Router();
 

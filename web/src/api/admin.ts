@@ -8,10 +8,12 @@ export const log = () => answer(client.GET('/api/v1/admin/log'));
 export const events = (query: { as_of?: string; type?: string; limit?: number; cursor?: string }) =>
   answer(client.GET('/api/v1/admin/events', { params: { query } }));
 
+/** What led to an event, and what came of it. */
+export const story = (event_id: string) =>
+  answer(client.GET('/api/v1/admin/events/{event_id}/story', { params: { path: { event_id } } }));
+
 export const ingestions = () => answer(client.GET('/api/v1/admin/ingestions'));
 
 export const actors = () => answer(client.GET('/api/v1/admin/actors'));
-
-export const projections = () => answer(client.GET('/api/v1/admin/projections'));
 
 export const mails = () => answer(client.GET('/api/v1/mails'));

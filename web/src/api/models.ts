@@ -1,3 +1,4 @@
+import type { Evaluation } from '../evaluation';
 import { answer, client, settled } from './client';
 
 /** `as_of` is an ordinal or an RFC 3339 time, without it what is known now; `after` is what must be known. */
@@ -39,3 +40,15 @@ export const quarantine = (name: string, version: number, reason: string) =>
 
 export const rollBack = (name: string, reason: string) =>
   answer(client.POST('/api/v1/models/{name}/roll-back', { params: { path: { name } }, body: { reason } }));
+
+/** A version's whole evaluation as it was stored; `evaluation.ts` names its parts. */
+export const evaluation = async (name: string, version: number): Promise<Evaluation> => {
+  const stored = await answer(
+    client.GET('/api/v1/models/{name}/versions/{version}/evaluation', { params: { path: { name, version } } }),
+  );
+  return stored.evaluation as unknown as Evaluation;
+};
+
+/** Where a version's report is, as a page. */
+export const reportAt = (name: string, version: number) =>
+  `/api/v1/models/${encodeURIComponent(name)}/versions/${version}/report`;

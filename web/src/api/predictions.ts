@@ -18,3 +18,7 @@ export const prediction = (id: string) => answer(client.GET('/api/v1/predictions
 /** The newest round's predictions. */
 export const latestPredictions = (query: { instrument?: string; watchlist?: string } = {}) =>
   answer(client.GET('/api/v1/predictions/latest', { params: { query } }));
+
+/** Why a prediction is what it is; for this the service makes it again. */
+export const explanation = (id: string) =>
+  answer(client.GET('/api/v1/predictions/{id}/explanation', { params: { path: { id } } }));

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/.well-known/almanac-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whose log this is, and the key its heads are signed with. */
+        get: operations["get_log_identity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/account": {
         parameters: {
             query?: never;
@@ -73,6 +90,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/events/{event_id}/story": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What caused an event, up to where it began, and what it caused. */
+        get: operations["get_story"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/ingestions": {
         parameters: {
             query?: never;
@@ -97,10 +131,44 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The range of the log. */
+        /** How far the log reaches, what holds it up, and what of it is signed. */
         get: operations["get_log"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/models/{name}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a version on trial beside the champion: it fills the same slots in shadow, and the rule decides. For administrators. */
+        post: operations["open_trial"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/models/{name}/trials/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a trial before its rule decides; the champion stays. For administrators. */
+        post: operations["close_trial"];
         delete?: never;
         options?: never;
         head?: never;
@@ -118,6 +186,94 @@ export interface paths {
         get: operations["list_projections"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/projections/{name}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Calls a rebuild off; its tables are dropped. */
+        post: operations["cancel_rebuild"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/projections/{name}/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Drops whatever stands beside the tables in use: a rebuild, and those from before the last switch. */
+        post: operations["drop_builds"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/projections/{name}/rebuild": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Builds the tables of a projection from zero, beside those in use. Nobody is told of anything twice. */
+        post: operations["rebuild_projection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/projections/{name}/switch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets readers see the tables of a rebuild that is ready. One that differs from those in use is refused unless the
+         *     differences are accepted.
+         */
+        post: operations["switch_projection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/projections/{name}/switch-back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets readers see the tables again that were in use before the last switch. */
+        post: operations["switch_projection_back"];
         delete?: never;
         options?: never;
         head?: never;
@@ -201,6 +357,74 @@ export interface paths {
         };
         /** What the headlines said, session by session. */
         get: operations["list_sentiment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/log/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest checkpoint: a signed note, as text. */
+        get: operations["get_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/log/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every checkpoint, newest first. */
+        get: operations["list_checkpoints"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/log/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Proves that the log of `to` events begins with all of the log of `from` events. Up to a signed head the answer never changes. */
+        get: operations["get_consistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/log/inclusion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Proves that an event is in the log of `size` events. Up to a signed head the answer never changes. */
+        get: operations["get_inclusion"];
         put?: never;
         post?: never;
         delete?: never;
@@ -311,6 +535,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/{name}/trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The trials of a model, newest first. */
+        get: operations["list_trials"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{name}/trials/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One trial with the losses of both sides, session by session. */
+        get: operations["get_trial"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{name}/versions/{version}/evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version's whole evaluation, as it was stored at its registration. */
+        get: operations["get_evaluation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/{name}/versions/{version}/promote": {
         parameters: {
             query?: never;
@@ -339,6 +614,23 @@ export interface paths {
         put?: never;
         /** Shuts a version out as not to be trusted. For administrators. */
         post: operations["quarantine_version"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{name}/versions/{version}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version's evaluation as a page with pictures: one HTML file that needs nothing else and runs nothing. */
+        get: operations["get_report"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -405,6 +697,43 @@ export interface paths {
         };
         /** One prediction. */
         get: operations["get_prediction"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/predictions/{id}/explanation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Takes a prediction apart: what each feature added, past sessions that looked alike, what changed since the session
+         *     before. For this it is made again, and held against what was published.
+         */
+        get: operations["get_prediction_explanation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/predictions/{id}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Proves what was published, and what became of it: every event of the prediction that the newest checkpoint covers. */
+        get: operations["get_prediction_proof"];
         put?: never;
         post?: never;
         delete?: never;
@@ -797,6 +1126,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The log and its readers in numbers, in the text format of Prometheus. */
+        get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -854,7 +1200,24 @@ export interface components {
          * @description What an actor is doing.
          * @enum {string}
          */
-        ActorState: "running" | "waiting" | "failed";
+        ActorState: "running" | "waiting" | "held" | "failed";
+        /** @description What a feature adds to an expected return. */
+        Amount: {
+            /** @description By how much it moves the expected log return. */
+            amount: string;
+            /** @description By how much it moved that of the session before; null where there is none. */
+            before?: string | null;
+            /** @description How far that lies from the mean of what the version learnt from, in standard deviations. */
+            deviations: string;
+            /** @description The feature. */
+            feature: string;
+            /** @description What it is measured in. */
+            unit: components["schemas"]["FeatureUnit"];
+            /** @description Its value. */
+            value: string;
+            /** @description The feature in words. */
+            words: string;
+        };
         /** @description One attempt to deliver a message. */
         Attempt: {
             /**
@@ -909,6 +1272,70 @@ export interface components {
             adjusted_as_of?: string | null;
             /** @description The bars, ascending by session. */
             items: components["schemas"]["Bar"][];
+        };
+        /** @description The nearest past sessions of any instrument whose outcome was known by the as-of session. */
+        Cases: {
+            /**
+             * Format: int64
+             * @description How many they were chosen from.
+             */
+            among: number;
+            /** @description Nearest first. */
+            nearest: components["schemas"]["PastCase"][];
+            /** @description The quantiles of their outcomes, ordered by level. */
+            quantiles: components["schemas"]["Quantile"][];
+        };
+        /** @description What the same version would have said after the session before. */
+        ChangeSince: {
+            /** @description The expected log return then. */
+            expected: string;
+            /** @description The 80% interval then. */
+            interval_80: components["schemas"]["Interval"];
+            /** @description The 95% interval then. */
+            interval_95: components["schemas"]["Interval"];
+            /** @description The probability of a rise then. */
+            probability_up: string;
+            /**
+             * Format: date
+             * @description The session before.
+             */
+            session: string;
+        };
+        /** @description A signed head of the log. */
+        Checkpoint: {
+            /**
+             * Format: date-time
+             * @description When it was signed, in the service's time.
+             */
+            made_at: string;
+            /** @description The signed note (C2SP `tlog-checkpoint`). */
+            note: string;
+            /** @description The root of the RFC 6962 tree over them, in hexadecimal. */
+            root: string;
+            /**
+             * Format: int64
+             * @description How many events it covers.
+             */
+            size: number;
+        };
+        /** @description That a later log begins with all of an earlier one (RFC 9162 section 2.1.4). */
+        ConsistencyProof: {
+            /**
+             * Format: int64
+             * @description How many events the earlier one has.
+             */
+            from: number;
+            /** @description The root of the earlier one, in hexadecimal. */
+            from_root: string;
+            /** @description The hashes that lead to both roots. */
+            hashes: string[];
+            /**
+             * Format: int64
+             * @description How many events the later one has.
+             */
+            to: number;
+            /** @description The root of the later one. */
+            to_root: string;
         };
         /** @description Something was made. */
         Created: {
@@ -1027,6 +1454,44 @@ export interface components {
             /** @description The value of predicting no change. */
             zero?: string | null;
         };
+        /** @description Events, the way from each to the root of the log, and the signed root. */
+        Evidence: {
+            /** @description The newest checkpoint, a signed note. */
+            checkpoint: string;
+            /** @description Every event of the prediction that the checkpoint covers, in order. */
+            events: components["schemas"]["ProvenEvent"][];
+            /** @description The key the checkpoint is signed with. Compare it with a copy you trust. */
+            verifier_key: string;
+            /**
+             * Format: int32
+             * @description The version of this form: 1.
+             */
+            version: number;
+        };
+        /** @description Why a prediction is what it is. */
+        Explanation: {
+            /** @description Why none was made, in a sentence; null where one was. */
+            abstention?: string | null;
+            /** @description The digest of the artefact it was made with, as registered. */
+            artefact: string;
+            cases?: components["schemas"]["Cases"] | null;
+            change?: components["schemas"]["ChangeSince"] | null;
+            /** @description The digest of the manifest of its data, as published. */
+            dataset: string;
+            /**
+             * Format: uuid
+             * @description The prediction.
+             */
+            prediction: string;
+            reasons?: components["schemas"]["MadeOf"] | null;
+            /** @description Whether making it again gives what was published. */
+            rebuilt: components["schemas"]["Rebuilt"];
+        };
+        /**
+         * @description What a feature is measured in.
+         * @enum {string}
+         */
+        FeatureUnit: "log_return" | "deviations" | "score" | "share_of_price" | "yes_or_no" | "number";
         /** @description How often something was found in a batch. */
         Finding: {
             /** @description Its name, such as `high_below_low`. */
@@ -1080,6 +1545,23 @@ export interface components {
             score: string;
             /** @description The words that made the score. */
             words: string[];
+        };
+        /** @description That an event is in the log (RFC 9162 section 2.1.3). */
+        InclusionProof: {
+            /** @description What stands beside the way from the leaf to the root, from the bottom up. */
+            hashes: string[];
+            /** @description The digest of the event, in hexadecimal. Its leaf is SHA-256 over a zero byte and the digest. */
+            leaf: string;
+            /**
+             * Format: int64
+             * @description The event's place in the log, from 1.
+             */
+            ordinal: number;
+            /**
+             * Format: int64
+             * @description How many events the log has.
+             */
+            size: number;
         };
         /** @description One batch. */
         Ingestion: {
@@ -1239,6 +1721,19 @@ export interface components {
             /** @description The things themselves. */
             items: components["schemas"]["WebhookEndpoint"][];
         };
+        /** @description A place in the log. */
+        KnownAt: {
+            /**
+             * Format: date-time
+             * @description The time of that place; null before the first event.
+             */
+            as_of?: string | null;
+            /**
+             * Format: int64
+             * @description The place this answer stands for: nothing later has a part in it.
+             */
+            ordinal: number;
+        };
         /** @description What was known at a moment. */
         Known_Model: {
             /**
@@ -1284,6 +1779,38 @@ export interface components {
              */
             ordinal: number;
         };
+        /** @description What was known at a moment. */
+        Known_Trial: {
+            /**
+             * Format: date-time
+             * @description The service's time of that ordinal; null before the first event.
+             */
+            as_of?: string | null;
+            /** @description What was known. */
+            items: components["schemas"]["Trial"][];
+            /**
+             * Format: int64
+             * @description The ordinal the answer stands for: nothing later has a part in it.
+             */
+            ordinal: number;
+        };
+        /** @description Events of one kind that are counted and not shown. */
+        LeftOut: {
+            /** @description Their stored name. */
+            event_type: string;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            events: number;
+        };
+        /** @description A page of a list. */
+        List_Checkpoint: {
+            /** @description The rows of this page. */
+            items: components["schemas"]["Checkpoint"][];
+            /** @description The cursor of the next page, where there is one. */
+            next?: string | null;
+        };
         /** @description A page of a list. */
         List_Ingestion: {
             /** @description The rows of this page. */
@@ -1326,6 +1853,7 @@ export interface components {
         };
         /** @description How far the log reaches. */
         Log: {
+            checkpoint?: components["schemas"]["Checkpoint"] | null;
             /**
              * Format: date-time
              * @description The service's time of the first event.
@@ -1343,12 +1871,23 @@ export interface components {
             last_at?: string | null;
             /**
              * Format: int64
-             * @description The age of the oldest event that is not sealed yet; null where all are.
+             * @description The age of the oldest event that is not sealed yet, in milliseconds; null where all are.
              */
             sealed_lag_ms?: number | null;
+            stall?: components["schemas"]["Stall"] | null;
+            /**
+             * Format: int64
+             * @description How many sealed events it does not cover.
+             */
+            unpublished: number;
         };
         /** @description One sealed event. */
         LogEvent: {
+            /**
+             * Format: uuid
+             * @description The account that acted; none when the service itself did.
+             */
+            account?: string | null;
             /** @description The aggregate. */
             aggregate_id: string;
             /** @description The kind of aggregate. */
@@ -1365,14 +1904,21 @@ export interface components {
              * @description Shared by all consequences of one request.
              */
             correlation_id?: string | null;
+            /**
+             * Format: uuid
+             * @description Its unique id.
+             */
+            event_id: string;
             /** @description Its stored name. */
             event_type: string;
+            /** @description The version of its shape. */
+            event_version: string;
             /**
              * Format: int64
              * @description Its place in the log.
              */
             ordinal: number;
-            /** @description What it says. */
+            /** @description What it says, as it was stored. */
             payload: Record<string, never>;
             /**
              * Format: date-time
@@ -1385,6 +1931,18 @@ export interface components {
              */
             sequence: number;
         };
+        /** @description Whose log it is, and the key its heads are signed with. */
+        LogIdentity: {
+            /** @description Always `Ed25519`. */
+            algorithm: string;
+            /**
+             * @description The name of the log: the first line of every checkpoint.
+             * @example almanac.example.org
+             */
+            origin: string;
+            /** @description The public key as C2SP `signed-note` writes it: `<origin>+<8 hexadecimal digits>+<base64>`. */
+            verifier_key: string;
+        };
         /** @description Squared errors of a prediction and of the guesses that need no model. */
         Losses: {
             /** @description Of "the mean return of the training data". */
@@ -1393,6 +1951,15 @@ export interface components {
             model: string;
             /** @description Of "no change". */
             zero: string;
+        };
+        /** @description What an expected return is made of. */
+        MadeOf: {
+            /** @description What is expected where no feature speaks for or against; with all amounts it sums up to what is expected. */
+            base: string;
+            /** @description What each feature adds, in the version's order. */
+            contributions: components["schemas"]["Amount"][];
+            /** @description The expected log return. */
+            expected: string;
         };
         /** @description A mail as it was written. */
         Mail: {
@@ -1472,6 +2039,9 @@ export interface components {
             mode: string;
             /** @description The model. */
             model: string;
+            /** @description Where it comes from. */
+            origin: components["schemas"]["Origin"];
+            recipe?: components["schemas"]["Recipe"] | null;
             /**
              * Format: date-time
              * @description When it was registered.
@@ -1525,6 +2095,23 @@ export interface components {
             /** @description The secret its deliveries are signed with from now on, shown this once. */
             secret: string;
         };
+        /** @description Where a version comes from. */
+        Origin: {
+            /** @enum {string} */
+            kind: "trained";
+        } | {
+            /** @description The SHA-256 of each file, for each horizon in order. */
+            files: string[];
+            /** @description The format of its files, such as `onnx`. */
+            format: string;
+            /** @enum {string} */
+            kind: "imported";
+            /**
+             * Format: date
+             * @description The last session it may have learnt from, as whoever brought it says; null when nobody says so.
+             */
+            learnt_through?: string | null;
+        };
         /** @description The password, asked for again before something that cannot be undone. */
         PasswordAgain: {
             /**
@@ -1532,6 +2119,25 @@ export interface components {
              * @description The account's password.
              */
             password: string;
+        };
+        /** @description A past session that looked alike. */
+        PastCase: {
+            /** @description How far it lies away: the root of the mean squared difference of features, in standard deviations. */
+            distance: string;
+            /**
+             * Format: date
+             * @description The session on which its outcome was known.
+             */
+            ended: string;
+            /** @description Of this instrument. */
+            instrument: components["schemas"]["InstrumentRef"];
+            /** @description The log return that came. */
+            outcome: string;
+            /**
+             * Format: date
+             * @description The session.
+             */
+            session: string;
         };
         /** @description A prediction, or the abstention from one. */
         Prediction: {
@@ -1628,9 +2234,75 @@ export interface components {
          * @description The stable address of a kind of problem.
          * @enum {string}
          */
-        ProblemType: "/problems/not-yet" | "/problems/malformed-request" | "/problems/not-signed-in" | "/problems/wrong-credentials" | "/problems/not-admin" | "/problems/foreign-origin" | "/problems/account-suspended" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/email-taken" | "/problems/conflict" | "/problems/refused" | "/problems/already-champion" | "/problems/is-champion" | "/problems/out-of-service" | "/problems/nothing-to-roll-back-to" | "/problems/training-run-ended" | "/problems/watchlist-full" | "/problems/too-large" | "/problems/unsupported-media-type" | "/problems/invalid" | "/problems/idempotency-key-reused" | "/problems/internal" | "/problems/unavailable";
-        /** @description How far a projection has come. */
+        ProblemType: "/problems/not-yet" | "/problems/malformed-request" | "/problems/not-signed-in" | "/problems/wrong-credentials" | "/problems/not-admin" | "/problems/foreign-origin" | "/problems/account-suspended" | "/problems/not-found" | "/problems/method-not-allowed" | "/problems/email-taken" | "/problems/not-covered-yet" | "/problems/conflict" | "/problems/refused" | "/problems/already-champion" | "/problems/is-champion" | "/problems/out-of-service" | "/problems/nothing-to-roll-back-to" | "/problems/trial-open" | "/problems/trial-ended" | "/problems/training-run-ended" | "/problems/watchlist-full" | "/problems/too-large" | "/problems/unsupported-media-type" | "/problems/invalid" | "/problems/idempotency-key-reused" | "/problems/internal" | "/problems/unavailable";
+        /** @description Tables that stand beside the live ones. */
+        ProjectionBuild: {
+            /**
+             * Format: date-time
+             * @description When they were compared with the live ones, by the database's clock; null before.
+             */
+            compared_at?: string | null;
+            /**
+             * Format: int64
+             * @description The ordinal at which they were; null before.
+             */
+            compared_ordinal?: number | null;
+            /** @description The tables whose rows differed then. */
+            differences: string[];
+            /** @description Why they have failed. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description The last ordinal of the log.
+             */
+            head: number;
+            /**
+             * Format: int64
+             * @description The last ordinal they hold.
+             */
+            ordinal: number;
+            /**
+             * Format: date-time
+             * @description When they were asked for, by the database's clock.
+             */
+            requested_at: string;
+            /**
+             * Format: uuid
+             * @description The administrator who asked; null for the command line.
+             */
+            requested_by?: string | null;
+            /** @description The database schema of the tables. */
+            schema: string;
+            /** @description What they are there for. */
+            state: components["schemas"]["ProjectionBuildState"];
+            /**
+             * Format: int32
+             * @description The version of the tables and their meaning.
+             */
+            version: number;
+        };
+        /**
+         * @description What tables beside the live ones are there for.
+         * @enum {string}
+         */
+        ProjectionBuildState: "warming" | "ready" | "previous" | "failed" | "cancelled";
+        /** @description What a projection is after what was asked for. */
+        ProjectionChanged: {
+            /**
+             * @description Its name.
+             * @example predictions
+             */
+            name: string;
+            /**
+             * @description `warming` after a rebuild was asked for, `switched`, `cancelled` or `dropped`.
+             * @example warming
+             */
+            state: string;
+        };
+        /** @description A projection and what stands beside its live tables. */
         ProjectionState: {
+            /** @description The rebuild before the previous tables; at most one of each. */
+            builds: components["schemas"]["ProjectionBuild"][];
             /** @description Why it stopped. */
             error?: string | null;
             /**
@@ -1645,6 +2317,8 @@ export interface components {
              * @description The last ordinal it has applied.
              */
             ordinal: number;
+            /** @description The database schema of the tables; null for effects only. */
+            schema?: string | null;
             /** @description `running`, `warming`, `stopped` or `retired`. */
             state: string;
             /**
@@ -1652,6 +2326,48 @@ export interface components {
              * @description The version of its tables and meaning.
              */
             version: number;
+        };
+        /** @description An event as it was hashed, with its way to the root. */
+        ProvenEvent: {
+            /** @description The aggregate. */
+            aggregate_id: string;
+            /** @description The kind of aggregate. */
+            aggregate_type: string;
+            /**
+             * Format: uuid
+             * @description Its own id.
+             */
+            event_id: string;
+            /** @description Its stored name. */
+            event_type: string;
+            /** @description The version of its shape. */
+            event_version: string;
+            /**
+             * @description SHA-256 over `almanac/event`, a zero byte, `v1`, a zero byte and the RFC 8785 canonical form of everything above,
+             *     `recorded_at` with six digits; in hexadecimal.
+             */
+            hash: string;
+            /** @description What stands beside the way from its leaf to the root, from the bottom up. */
+            inclusion: string[];
+            /** @description Who, when, why. */
+            metadata: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Its place in the log, from 1.
+             */
+            ordinal: number;
+            /** @description What it says. */
+            payload: Record<string, never>;
+            /**
+             * Format: date-time
+             * @description The database's time of writing.
+             */
+            recorded_at: string;
+            /**
+             * Format: int64
+             * @description The place in the aggregate's own stream, from 1.
+             */
+            sequence: number;
         };
         /** @description One quantile of a predicted distribution. */
         Quantile: {
@@ -1684,6 +2400,26 @@ export interface components {
              * @example better calibrated over the last quarter
              */
             reason: string;
+        };
+        /**
+         * @description Whether a prediction that was made again, from the artefact and the data its event names, is the one published.
+         * @enum {string}
+         */
+        Rebuilt: "same" | "rounding" | "differs";
+        /** @description What it takes, beside plan, data and code, to train a version to the same bytes again. */
+        Recipe: {
+            /** @description The architecture it was computed on. */
+            architecture: string;
+            /** @description SHA-256 of the table of features it learnt from. */
+            features: string;
+            /** @description What was chosen, by name; numbers as text. */
+            parameters: {
+                [key: string]: string;
+            };
+            /** @description The extensions of the processor that were looked for and found. */
+            processor_extensions: string[];
+            /** @description The feature level of the processor. */
+            processor_level: string;
         };
         /** @description How one model, or one version of it, did at one horizon. */
         Record: {
@@ -1841,6 +2577,26 @@ export interface components {
             /** @description The token of the sign-in, shown once, when it is made; the cookie `almanac_session` holds the same. */
             token?: string | null;
         };
+        /** @description What keeps committed events from being sealed. */
+        Stall: {
+            /** @description The database that process works in. */
+            blocking_database?: string | null;
+            /**
+             * Format: int32
+             * @description The database process with the oldest open write transaction, if there is one.
+             */
+            blocking_pid?: number | null;
+            /**
+             * Format: date-time
+             * @description When the oldest event that waits was written, by the database's clock.
+             */
+            since: string;
+            /**
+             * Format: int64
+             * @description How long it has waited, in milliseconds.
+             */
+            waiting_ms: number;
+        };
         /**
          * @description What has become of a prediction.
          * @enum {string}
@@ -1885,6 +2641,16 @@ export interface components {
             /** @description The version of the program. */
             version: string;
         };
+        /**
+         * @description The evaluation as it was stored when the version was registered. Its numbers are binary ones, written as JSON
+         *     numbers, and later versions of the program add parts.
+         */
+        StoredEvaluation: {
+            /** @description Scores by horizon, each beside its baselines. */
+            evaluation: Record<string, never>;
+            /** @description What the leak sentinel looked at. */
+            leak_report: Record<string, never>;
+        };
         /** @description An object in object storage. */
         StoredObject: {
             /**
@@ -1897,6 +2663,51 @@ export interface components {
             /** @description SHA-256 of its bytes. */
             sha256: string;
         };
+        /** @description An event with everything it belongs to. */
+        Story: {
+            /**
+             * Format: uuid
+             * @description What all events of the story share.
+             */
+            correlation_id?: string | null;
+            /**
+             * Format: uuid
+             * @description The event that was asked for.
+             */
+            event_id: string;
+            /**
+             * Format: int64
+             * @description How many events the story has in all.
+             */
+            events: number;
+            /** @description Further beginnings that are not shown. */
+            left_out: components["schemas"]["LeftOut"][];
+            /** @description Whether some of them are not shown. */
+            more: boolean;
+            /** @description How the story began: the events without a cause, each with what it caused. */
+            root: components["schemas"]["StoryNode"][];
+        };
+        /** @description One event of a story. */
+        StoryNode: {
+            /** @description What it caused, in the order of the log. */
+            children: components["schemas"]["StoryNode"][];
+            /** @description The event. */
+            event: components["schemas"]["LogEvent"];
+            /** @description What else it caused. */
+            left_out: components["schemas"]["LeftOut"][];
+            /** @description Whether it is the one that was asked for. */
+            selected: boolean;
+            /** @description Who was told of it. */
+            told: components["schemas"]["Told"];
+        };
+        /** @description How to switch. */
+        SwitchWanted: {
+            /**
+             * @description Whether to switch although the rebuild differs from the live tables.
+             * @default false
+             */
+            accept_differences?: boolean;
+        };
         /** @description One event on a model's timeline. */
         TimelineEntry: {
             /**
@@ -1904,7 +2715,7 @@ export interface components {
              * @description When it happened.
              */
             at: string;
-            /** @description `administrator`, or `gate: ` and the rule's name. */
+            /** @description `administrator`, `operator` for the command line, or `gate: ` and the rule's name. */
             by?: string | null;
             /** @description Its stored name. */
             event: string;
@@ -1923,6 +2734,19 @@ export interface components {
              */
             version?: number | null;
         };
+        /** @description Who was told of an event, or is being told. */
+        Told: {
+            /**
+             * Format: int64
+             * @description Mails.
+             */
+            mails: number;
+            /**
+             * Format: int64
+             * @description Calls to integrators.
+             */
+            webhooks: number;
+        };
         /** @description How predictions did, as known at a place in the log. */
         TrackRecord: {
             /**
@@ -1937,6 +2761,20 @@ export interface components {
              * @description The place in the log this answer stands for.
              */
             ordinal: number;
+        };
+        /** @description A figure that made a training due. */
+        TrainingFigure: {
+            /** @description What was measured, such as `coverage_80 at 1`. */
+            name: string;
+            /**
+             * Format: int32
+             * @description The sessions it was measured over.
+             */
+            sessions: number;
+            /** @description What it was held against. */
+            threshold: string;
+            /** @description What it came to. */
+            value: string;
         };
         /** @description One run. */
         TrainingRun: {
@@ -1954,6 +2792,8 @@ export interface components {
             failure?: string | null;
             /** @description The family, such as `ridge`. */
             family: string;
+            /** @description The figures behind the reason, where there are any. */
+            figures: components["schemas"]["TrainingFigure"][];
             /** @description The horizons, in sessions. */
             horizons: number[];
             /**
@@ -1975,7 +2815,7 @@ export interface components {
             ordinal: number;
             /** @description How far it has come, as a share between 0 and 1, where the trainer tells; never out of the log. */
             progress?: string | null;
-            /** @description `first_version`, `schedule` or `manual`. */
+            /** @description `first_version`, `schedule`, `manual`, `age`, `coverage_drift`, `skill_decay` or `feature_drift`. */
             reason: string;
             /**
              * Format: date-time
@@ -2015,7 +2855,8 @@ export interface components {
              * @default null
              * @example [
              *       1,
-             *       5
+             *       5,
+             *       20
              *     ]
              */
             horizons?: number[] | null;
@@ -2030,6 +2871,227 @@ export interface components {
              * @default null
              */
             sentiment?: boolean | null;
+        };
+        /** @description One trial. */
+        Trial: {
+            /**
+             * Format: int32
+             * @description The champion it is compared with.
+             */
+            champion: number;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            decided_at?: string | null;
+            /** @description Who decided, where that is known. */
+            decided_by?: string | null;
+            /**
+             * Format: int64
+             * @description The place of its end in the log.
+             */
+            decided_ordinal?: number | null;
+            /**
+             * @description Why it ended: `better`, `not_better`, `cannot_be_told`, `too_few_sessions`, `champion_changed`,
+             *     `challenger_retired`, `challenger_quarantined` or `closed`.
+             */
+            ended_by?: string | null;
+            figures?: components["schemas"]["TrialFigures"] | null;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description The model. */
+            model: string;
+            /**
+             * Format: date-time
+             * @description When it was opened.
+             */
+            opened_at: string;
+            /** @description `administrator`, or `gate: ` and the rule's name. */
+            opened_by: string;
+            /**
+             * Format: int64
+             * @description The place of its opening in the log.
+             */
+            ordinal: number;
+            /** @description `promote`, `keep` or `underpowered`, once it has ended. */
+            outcome?: string | null;
+            /** @description How far it has come, or had when it ended. */
+            progress: components["schemas"]["TrialProgress"];
+            /** @description Why it was opened. */
+            reason: string;
+            /** @description How it is decided. */
+            rule: components["schemas"]["TrialRule"];
+            /** @description Whether it goes on. */
+            state: components["schemas"]["TrialState"];
+            /** @description Why it ended, in words. */
+            verdict?: string | null;
+            /**
+             * Format: int32
+             * @description The challenger.
+             */
+            version: number;
+        };
+        /** @description One trial as known at a place in the log, session by session. */
+        TrialAsKnown: components["schemas"]["Trial"] & {
+            /** @description The place in the log this answer stands for. */
+            known_at: components["schemas"]["KnownAt"];
+            /** @description The sessions that could be compared, oldest first. */
+            points: components["schemas"]["TrialPoint"][];
+        };
+        /** @description What a trial shows. Differences are the challenger's loss minus the champion's: below zero it is better. */
+        TrialFigures: {
+            /**
+             * Format: int32
+             * @description The degrees of freedom of Student's distribution that it is held against.
+             */
+            degrees_of_freedom: number;
+            /** @description The challenger's. */
+            loss_challenger?: string | null;
+            /** @description The champion's mean loss over the sessions, in log return. */
+            loss_champion?: string | null;
+            /** @description The mean of the sessions' differences. */
+            mean_difference?: string | null;
+            /**
+             * Format: int64
+             * @description About so many more sessions would be needed to tell, if the difference stayed as it is.
+             */
+            more_sessions?: number | null;
+            /** @description The probability of a statistic as low as this if the two were equally good. */
+            p?: string | null;
+            /**
+             * Format: int32
+             * @description Sessions compared: both scored at every horizon of the rule.
+             */
+            paired_sessions: number;
+            /**
+             * Format: int64
+             * @description Pairs of predictions compared.
+             */
+            pairs: number;
+            /**
+             * Format: int32
+             * @description Sessions since its opening.
+             */
+            sessions: number;
+            /** @description Its standard error, overlapping outcomes allowed for. */
+            standard_error?: string | null;
+            /** @description The difference in standard errors. */
+            statistic?: string | null;
+        };
+        /** @description One session of a trial, both scored at every horizon of the rule. */
+        TrialPoint: {
+            /** @description Whether it is one of the sessions that the rule decides on. */
+            counted: boolean;
+            /** @description The challenger's minus the champion's. */
+            difference: string;
+            /** @description The challenger's. */
+            loss_challenger: string;
+            /** @description The champion's loss, in log return. */
+            loss_champion: string;
+            /**
+             * Format: int64
+             * @description Pairs of predictions compared.
+             */
+            pairs: number;
+            /**
+             * Format: date
+             * @description The as-of session.
+             */
+            session: string;
+        };
+        /** @description How far a trial has come. */
+        TrialProgress: {
+            /**
+             * Format: int32
+             * @description Sessions after which it ends anyway.
+             */
+            latest: number;
+            /**
+             * Format: int32
+             * @description Sessions it is decided on.
+             */
+            needed: number;
+            /**
+             * Format: int32
+             * @description Sessions compared.
+             */
+            paired_sessions: number;
+            /**
+             * Format: int32
+             * @description Sessions since its opening.
+             */
+            sessions: number;
+        };
+        /** @description How a trial is decided, fixed when it was opened. */
+        TrialRule: {
+            /**
+             * Format: int32
+             * @description It is decided on the first so many sessions at which both have been scored, and looked at once.
+             */
+            decide_after: number;
+            /** @description Whether a win is only written down. */
+            dry_run: boolean;
+            /** @description The horizons that count, in sessions. */
+            horizons: number[];
+            /**
+             * Format: int32
+             * @description After so many sessions since its opening it ends anyway.
+             */
+            latest: number;
+            /** @description What is compared, by name. */
+            loss: string;
+            /** @description The challenger wins when chance alone would favour it as much with at most this probability. */
+            significance: string;
+            /** @description How it is compared, by name. */
+            test: string;
+        };
+        /**
+         * @description Whether a trial goes on.
+         * @enum {string}
+         */
+        TrialState: "open" | "decided";
+        /** @description What to put on trial, and how to decide; what is left out is as for the trials that open by themselves. */
+        TrialWanted: {
+            /**
+             * Format: int32
+             * @description It is decided on this many sessions at which both have been scored.
+             * @example 60
+             */
+            decide_after?: number | null;
+            /** @description Whether a win is only written down. */
+            dry_run?: boolean;
+            /**
+             * @description The horizons that count, in sessions; all that both versions cover unless said otherwise.
+             * @example [
+             *       1
+             *     ]
+             */
+            horizons?: number[] | null;
+            /**
+             * Format: int32
+             * @description After this many sessions it ends anyway.
+             * @example 100
+             */
+            latest?: number | null;
+            /**
+             * @description One to 500 characters. It is kept in the log for good and everybody may read it: write nothing personal here.
+             * @example another family of models
+             */
+            reason: string;
+            /**
+             * @description The one-sided level at which the challenger wins, above 0 and at most 0.5.
+             * @example 0.05
+             */
+            significance?: string | null;
+            /**
+             * Format: int32
+             * @description The challenger.
+             * @example 2
+             */
+            version: number;
         };
         /**
          * @description Whether a model is better than the drift, the mean return of its training data.
@@ -2096,12 +3158,50 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_log_identity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The name and the key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogIdentity"];
+                };
+            };
+            /** @description The caller has it */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     erase_account: {
         parameters: {
             query?: never;
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2136,6 +3236,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2201,7 +3303,10 @@ export interface operations {
     };
     list_actors: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2242,6 +3347,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `next` of the page before. */
                 cursor?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -2269,6 +3376,40 @@ export interface operations {
             };
         };
     };
+    get_story: {
+        parameters: {
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The story, as a tree */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Story"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_ingestions: {
         parameters: {
             query?: {
@@ -2279,6 +3420,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `next` of the page before. */
                 cursor?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -2308,14 +3451,17 @@ export interface operations {
     };
     get_log: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The range */
+            /** @description The state of the log */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2335,9 +3481,93 @@ export interface operations {
             };
         };
     };
-    list_projections: {
+    open_trial: {
         parameters: {
             query?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrialWanted"];
+            };
+        };
+        responses: {
+            /** @description Opened */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Created"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_trial: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description Closed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_projections: {
+        parameters: {
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2364,6 +3594,165 @@ export interface operations {
             };
         };
     };
+    cancel_rebuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Called off */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionChanged"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drop_builds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Dropped */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionChanged"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rebuild_projection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It warms up; its progress is in the list */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionChanged"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switch_projection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SwitchWanted"];
+            };
+        };
+        responses: {
+            /** @description Readers see them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionChanged"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switch_projection_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Readers see them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionChanged"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_instruments: {
         parameters: {
             query?: {
@@ -2376,6 +3765,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `next` of the page before. */
                 cursor?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -2405,7 +3796,10 @@ export interface operations {
     };
     get_instrument: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -2443,6 +3837,8 @@ export interface operations {
                 to?: string;
                 /** @description How many at most, the newest; 500 unless said otherwise. */
                 limit?: number;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path: {
@@ -2477,6 +3873,8 @@ export interface operations {
             query?: {
                 /** @description How many at most. */
                 limit?: number;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path: {
@@ -2511,6 +3909,8 @@ export interface operations {
             query?: {
                 /** @description How many at most. */
                 limit?: number;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path: {
@@ -2540,9 +3940,176 @@ export interface operations {
             };
         };
     };
+    get_checkpoint: {
+        parameters: {
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The signed note */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description The caller has it */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_checkpoints: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many at most, 50 unless said otherwise.
+                 * @example 50
+                 */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                cursor?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of checkpoints */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Checkpoint"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_consistency: {
+        parameters: {
+            query: {
+                /** @description The size of the earlier one. */
+                from: number;
+                /** @description The size of the later one. */
+                to: number;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsistencyProof"];
+                };
+            };
+            /** @description The caller has it */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_inclusion: {
+        parameters: {
+            query: {
+                /** @description The event's place in the log, from 1. */
+                ordinal: number;
+                /** @description The size of the log. */
+                size: number;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InclusionProof"];
+                };
+            };
+            /** @description The caller has it */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_mails: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2644,6 +4211,8 @@ export interface operations {
             query?: {
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path: {
@@ -2679,6 +4248,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 name: string;
@@ -2747,12 +4318,122 @@ export interface operations {
             };
         };
     };
+    list_trials: {
+        parameters: {
+            query?: {
+                /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
+                as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trials as known then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Known_Trial"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_trial: {
+        parameters: {
+            query?: {
+                /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
+                as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trial as known then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrialAsKnown"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_evaluation: {
+        parameters: {
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The evaluation */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredEvaluation"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     promote_version: {
         parameters: {
             query?: never;
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 name: string;
@@ -2792,6 +4473,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 name: string;
@@ -2825,12 +4508,51 @@ export interface operations {
             };
         };
     };
+    get_report: {
+        parameters: {
+            query?: {
+                /** @description As a file to keep instead of a page to look at. */
+                download?: boolean;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     retire_version: {
         parameters: {
             query?: never;
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 name: string;
@@ -2884,6 +4606,8 @@ export interface operations {
                 limit?: number;
                 /** @description The `next` of the page before. */
                 cursor?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -2918,6 +4642,8 @@ export interface operations {
                 instrument?: string;
                 /** @description Of the instruments of this watchlist, one's own. */
                 watchlist?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -2947,7 +4673,10 @@ export interface operations {
     };
     get_prediction: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -2976,9 +4705,80 @@ export interface operations {
             };
         };
     };
+    get_prediction_explanation: {
+        parameters: {
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The explanation */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_prediction_proof: {
+        parameters: {
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evidence"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     current_session: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3041,10 +4841,7 @@ export interface operations {
     sign_out: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the command: given twice, it has one effect and one answer. */
-                "Idempotency-Key"?: string;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -3070,7 +4867,10 @@ export interface operations {
     };
     get_status: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3110,6 +4910,8 @@ export interface operations {
                 instrument?: string;
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -3148,6 +4950,8 @@ export interface operations {
                 horizon?: number;
                 /** @description A time (RFC 3339) or a place in the log (an integer); the present unless said otherwise. */
                 as_of?: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -3222,6 +5026,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3292,6 +5098,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3325,6 +5133,8 @@ export interface operations {
             query: {
                 /** @description The token of the mail's unsubscribe link. */
                 token: string;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path?: never;
@@ -3420,6 +5230,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3456,6 +5268,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3490,6 +5304,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3528,6 +5344,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3563,6 +5381,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3594,7 +5414,10 @@ export interface operations {
     };
     list_attempts: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -3692,6 +5515,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3762,6 +5587,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3796,6 +5623,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3833,6 +5662,8 @@ export interface operations {
             query?: {
                 /** @description How many at most. */
                 limit?: number;
+                /** @description The `after` of a command's answer: the read waits up to five seconds for its effect. */
+                after?: string;
             };
             header?: never;
             path: {
@@ -3868,6 +5699,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3902,6 +5735,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3936,6 +5771,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -3970,6 +5807,8 @@ export interface operations {
             header?: {
                 /** @description Names the command: given twice, it has one effect and one answer. */
                 "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
             };
             path: {
                 id: string;
@@ -4052,6 +5891,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ready"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description What went wrong (RFC 9457) */

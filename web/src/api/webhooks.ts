@@ -8,6 +8,7 @@ export const EVENT_TYPES = [
   'model.registered',
   'model.promoted',
   'model.rolled_back',
+  'model.trial_decided',
   'bars.ingested',
   'endpoint.tested',
 ] as const;

@@ -1,0 +1,21 @@
+/** What the measures of an evaluation are called. */
+export const MEASURES: { [measure: string]: string } = {
+  rmse_return: 'Root mean squared error',
+  mae_return: 'Mean absolute error',
+  hit_rate: 'Direction right',
+  r2_vs_zero_pct: 'R² against no change, in %',
+  information_coefficient: 'Information coefficient',
+  coverage_80: 'Inside the 80% interval',
+  coverage_95: 'Inside the 95% interval',
+  interval_score_80: 'Interval score, 80%',
+  interval_score_95: 'Interval score, 95%',
+  pinball: 'Pinball loss',
+  crps: 'Continuous ranked probability score',
+  brier: 'Brier score',
+  log_score: 'Logarithmic score',
+  ranked_probability_score: 'Ranked probability score',
+  placebo_shuffled_ic: 'IC learnt from shuffled labels',
+  placebo_shifted_ic: 'IC learnt from labels of another time',
+  placebo_shuffled_r2_vs_drift_pct: 'R² against drift, shuffled labels, in %',
+  placebo_shifted_r2_vs_drift_pct: 'R² against drift, labels of another time, in %',
+};
