@@ -8,6 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+mod sharpness;
+
 /// What each crate may depend on, directly. Dependencies point one way.
 const MAY_USE: [(&str, &[&str]); 7] = [
     ("almanac-domain", &[]),

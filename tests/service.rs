@@ -3,9 +3,20 @@
 #![allow(clippy::expect_used, reason = "a helper of a test fails its test by panicking")]
 
 mod service {
+    mod archive;
     mod commands;
     mod crashes;
+    mod database;
     mod demo;
     mod edge;
+    mod explanations;
+    mod failpoints;
     mod interface;
+    mod models;
+    mod nodes;
+    mod own_writes;
+    mod projections;
+    mod transparency;
+    mod trials;
+    mod verifier;
 }

@@ -4,7 +4,7 @@
 //
 // CHROMIUM names the browser, SCREENSHOTS a folder for pictures; ADMIN_EMAIL and ADMIN_PASSWORD add the
 // administrator's path. The service must have published predictions; for promoting it needs two versions in service.
-import { assert, Walk } from './steps.mjs';
+import { assert, heading, shown, signIn, Walk } from './steps.mjs';
 
 const base = process.argv[2]?.replace(/\/$/, '');
 if (!base) {
@@ -14,15 +14,6 @@ if (!base) {
 
 const email = `walker-${Date.now()}@example.com`;
 const password = 'a long enough password';
-
-async function signIn(page, who, secret) {
-  await page.getByLabel('E-mail').fill(who);
-  await page.getByLabel('Password').fill(secret);
-  await page.locator('form').getByRole('button', { name: 'Sign in' }).click();
-}
-
-const heading = (page, name) => page.getByRole('heading', { level: 1, name });
-const shown = (locator) => locator.first().waitFor({ state: 'visible' });
 
 async function readWithoutSignIn(walk) {
   await walk.step('the first page says what it is, how it has done, and what is predicted', async (page) => {
@@ -271,7 +262,7 @@ async function administer(walk, who, secret) {
     await shown(page.getByText('Move the slider to see what was known before.'));
   });
 
-  for (const name of ['Training', 'Ingestions', 'Actors', 'Log']) {
+  for (const name of ['Training', 'Ingestions', 'Actors', 'Record', 'Log']) {
     await walk.step(`the administrator reads ${name.toLowerCase()}`, async (page) => {
       await page.getByRole('navigation', { name: 'Admin' }).getByRole('link', { name }).click();
       await shown(heading(page, name));
@@ -279,6 +270,17 @@ async function administer(walk, who, secret) {
     });
     await walk.look(`admin ${name}`);
   }
+
+  await walk.step('the administrator reads how a prediction came about', async (page) => {
+    await page.goto(`${base}/admin/events?type=PredictionPublished`);
+    await page.locator('summary').last().click();
+    await page.getByRole('link', { name: 'What led to it' }).click();
+    await shown(page.locator('[aria-current=true]').getByText('PredictionPublished'));
+    for (const type of ['BarsIngested', 'RoundOpened', 'RoundCompleted']) {
+      await shown(page.getByRole('link', { name: type, exact: true }).first());
+    }
+  });
+  await walk.look('story');
 }
 
 const walk = await Walk.begin(base);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Walks the path of a new user and of an administrator in a real Chromium, against a fresh demo.
+# Walks the path of a new user, of somebody who checks the record, and of an administrator in a real Chromium, against
+# a fresh demo.
 #   run.sh BINARY        pictures go to the folder $SCREENSHOTS, target/screenshots unless set
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -20,7 +21,8 @@ finish() {
 }
 trap finish EXIT
 
-env -u DATABASE_URL "$binary" demo --data-dir "$work/data" --listen 127.0.0.1:0 --instruments 12 --years 4 \
+# Whoever walks opens the trials; the gate would open one between two of their clicks.
+env -u DATABASE_URL ALMANAC_PROMOTION=manual "$binary" demo --data-dir "$work/data" --listen 127.0.0.1:0 --instruments 12 --years 4 \
   --speed 4 >"$work/said" 2>"$work/errors" &
 demo=$!
 for _ in $(seq 600); do
@@ -42,3 +44,5 @@ for _ in $(seq 300); do
 done
 
 node new-user.mjs "$address"
+node record.mjs "$address"
+node models.mjs "$address"

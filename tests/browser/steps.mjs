@@ -129,3 +129,14 @@ const described = ({ id, help, nodes }) =>
 export function assert(holds, complaint) {
   if (!holds) throw new Error(complaint);
 }
+
+export const heading = (page, name) => page.getByRole('heading', { level: 1, name });
+
+export const shown = (locator) => locator.first().waitFor({ state: 'visible' });
+
+/** Fills in the form for signing in and sends it. */
+export async function signIn(page, who, secret) {
+  await page.getByLabel('E-mail').fill(who);
+  await page.getByLabel('Password').fill(secret);
+  await page.locator('form').getByRole('button', { name: 'Sign in' }).click();
+}

@@ -5,14 +5,20 @@
 
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a harness fails its test by panicking")]
 
+mod load;
 mod person;
 mod process;
+mod proxy;
 mod receiver;
+mod server;
 mod smtp;
 
+pub use load::{Load, Worked};
 pub use person::Person;
 pub use process::{Almanac, Folder, binary};
+pub use proxy::Proxy;
 pub use receiver::{Called, Receiver};
+pub use server::{Server, check_log, kill_postmaster, own_database_url};
 pub use smtp::{Received, SmtpServer};
 
 use std::future::Future;

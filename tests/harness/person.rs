@@ -20,6 +20,11 @@ impl Person {
         Self { client, address: address.to_owned() }
     }
 
+    /// From now on talks to another node of the same service.
+    pub fn turn_to(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
+    }
+
     /// A request to `path` below `/api/v1`, with the origin a page of the service has.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}/api/v1{path}", self.address)).header("origin", &self.address)

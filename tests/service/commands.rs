@@ -13,6 +13,7 @@ fn almanac(data_dir: &Path, arguments: &[&str]) -> Output {
         .env_remove("DATABASE_URL")
         .env("ALMANAC_DATA_DIR", data_dir)
         .env("ALMANAC_MODE", "replayed")
+        .env("ALMANAC_FAMILY", "ridge")
         .output()
         .expect("the binary runs")
 }
@@ -46,10 +47,25 @@ fn simulated_prices_go_in_and_predictions_come_out() {
 
     let trained = json_of(&almanac(folder.path(), &["train", "--json"]));
     assert_eq!(trained["version"], 1);
-    assert!(trained["verdicts"].as_array().is_some_and(|verdicts| verdicts.len() == 2), "{trained}");
+    assert!(trained["verdicts"].as_array().is_some_and(|verdicts| verdicts.len() == 3), "{trained}");
+    let report = market.path().join("report.html");
+    let evaluate = ["evaluate", "--version", "1", "--json", "--report", report.to_str().expect("readable")];
+    let evaluated = json_of(&almanac(folder.path(), &evaluate));
+    assert_eq!(evaluated["verdicts"], trained["verdicts"], "the same plan on the same data");
+    let page = std::fs::read_to_string(&report).expect("the report");
+    assert!(
+        page.contains("<svg")
+            && page.contains("us-daily as version 1 was trained")
+            && !page.contains("<script")
+    );
+    let unknown = refusal_of(&almanac(folder.path(), &["evaluate", "--version", "2"]));
+    assert!(unknown.contains("`us-daily` has no version 2"), "evaluating registered a version: {unknown}");
+    let unknown = refusal_of(&almanac(folder.path(), &["evaluate", "--family", "prophet"]));
+    assert!(unknown.contains("family"), "{unknown}");
+
     let predicted = json_of(&almanac(folder.path(), &["predict", "--json"]));
     let (published, abstained) = (predicted["published"].as_u64(), predicted["abstained"].as_u64());
-    assert_eq!(published.zip(abstained).map(|(published, abstained)| published + abstained), Some(12));
+    assert_eq!(published.zip(abstained).map(|(published, abstained)| published + abstained), Some(18));
 }
 
 #[test]

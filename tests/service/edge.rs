@@ -28,13 +28,15 @@ async fn what_is_not_yours_is_not_there_and_every_refusal_is_a_problem() {
         (Method::DELETE, format!("/watchlists/{id}"), json!({})),
         (Method::POST, "/training-runs".to_owned(), json!({})),
         (Method::POST, "/models/us-daily/roll-back".to_owned(), json!({ "reason": "mischief" })),
+        (Method::POST, "/admin/projections/predictions/rebuild".to_owned(), json!({})),
+        (Method::POST, "/admin/projections/predictions/drop".to_owned(), json!({})),
     ] {
         let (status, problem) = bob.refused(method, &path, body).await;
         assert!(matches!(status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN), "{path}: {problem}");
         assert_eq!(problem["status"].as_u64(), Some(u64::from(status.as_u16())));
         assert!(problem["type"].as_str().is_some_and(|kind| kind.starts_with("/problems/")), "{problem}");
     }
-    for path in ["/admin/log", "/admin/events", "/admin/actors", "/admin/ingestions"] {
+    for path in ["/admin/log", "/admin/events", "/admin/actors", "/admin/ingestions", "/admin/projections"] {
         assert_eq!(bob.status_of(path).await, StatusCode::FORBIDDEN, "{path}");
     }
     let stranger = Person::at(&almanac.address);

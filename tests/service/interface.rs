@@ -26,7 +26,8 @@ async fn every_public_read_answers_with_a_status_its_document_names() {
         };
         let path =
             path.replace("{name}", "us-daily").replace("{model}", "us-daily").replace("{version}", "1");
-        let path = path.replace("{id}", "00000000-0000-0000-0000-000000000000");
+        let nobody = "00000000-0000-0000-0000-000000000000";
+        let path = path.replace("{id}", nobody).replace("{event_id}", nobody);
         assert!(!path.contains('{'), "the test does not know how to fill {path}");
         let answer = reader.request(Method::GET, &path).send().await.expect("an answer");
         let status = answer.status();
