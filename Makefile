@@ -4,7 +4,11 @@ SHELL := /bin/bash
 # where .ci/setup puts a newer Node.js when the distribution's is too old
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 .DELETE_ON_ERROR:
-.PHONY: demo build pages test browser lint generate regenerated clean-tree bench help
+# how long `make soak` takes
+KILLS ?= 200
+MINUTES ?= 30
+
+.PHONY: demo build pages test soak sharpness browser lint generate regenerated clean-tree bench bench-log bench-predict help
 
 DATA ?=
 DEMO_FLAGS ?=
@@ -38,6 +42,22 @@ test: pages ## every test: units, PostgreSQL, SMTP, webhooks, killed processes, 
 	cd web && npm run --silent check
 	$(WALK)
 
+# The whole form of the faults that `make test` tries in a few seconds.
+soak: pages ## kills the service 200 times (KILLS=n) under load, restarts two nodes for 30 minutes (MINUTES=n)
+	@.ci/setup rust cc postgres
+	cargo build --locked --workspace --all-targets
+	ALMANAC_TEST_CASES=2000 cargo test --locked --workspace --test log schedules -- --nocapture
+	ALMANAC_TEST_CASES=5000 cargo test --locked --workspace --test transparency stable -- --nocapture
+	ALMANAC_TEST_ROWS=5000000 cargo test --locked --workspace --test read_models plans -- --nocapture
+	ALMANAC_TEST_PARTITION=30 cargo test --locked --workspace --test service partition -- --nocapture
+	ALMANAC_TEST_KILLS=$(KILLS) cargo test --locked --workspace --test soak kills -- --nocapture
+	ALMANAC_TEST_SECONDS=$$(( $(MINUTES) * 60 )) cargo test --locked --workspace --test soak nodes -- --nocapture
+
+# In a scratch worktree with a target folder of its own, kept for the next time. FAULTS="3 16" tries those only.
+sharpness: ## breaks the program in one place after the other: the test named for each must fail
+	@.ci/setup rust cc postgres
+	tests/sharpness/run.py $(FAULTS)
+
 # The binary is the one at hand: building it alone would build some dependencies again with other features.
 WALK = cd tests/browser && npm ci --no-audit --no-fund --silent && ./run.sh $(abspath $(BINARY))
 
@@ -50,10 +70,12 @@ lint: ## formatting, lints, spelling
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v typos >/dev/null; then typos; else echo "typos is not installed: spelling not checked"; fi
 
-generate: build regenerated ## everything that is generated: the OpenAPI document and the types of the pages
+generate: build regenerated ## everything that is generated: the OpenAPI document, the types of the pages, the catalogue of events
 
 regenerated:
 	$(BINARY) openapi > openapi/openapi.json
+	$(BINARY) events > docs/events.md
+	$(BINARY) events --json > docs/events.schema.json
 	cd web && npm run --silent types
 
 clean-tree: regenerated ## regenerates with the binary at hand and demands that nothing changed
@@ -61,3 +83,11 @@ clean-tree: regenerated ## regenerates with the binary at hand and demands that 
 
 bench: ## times and memory of ingest, train and predict beside the Python reference, in one run
 	docs/bench/run.sh
+
+# In the profile of everything else (ADR 2): the one named `bench` would build every dependency once more.
+bench-log: ## the goals of the event log, each beside its yardstick in one run: 4 minutes
+	@.ci/setup rust cc postgres
+	cargo bench --locked --profile dev -p almanac-store --bench log $(if $(PARTS),-- $(PARTS))
+
+bench-predict: build ## the daily prediction of 5,000 instruments, published as events
+	docs/bench/predict.sh
