@@ -16,8 +16,9 @@ use almanac_ml::evaluation::{TestRows, quarters};
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::Task;
 use almanac_ml::simulator::{Market, Settings};
-use almanac_ml::{Bar, Bars, Family, Panel, Threads, days};
+use almanac_ml::{Family, Panel, Threads, days};
 use chrono::NaiveDate;
+
 /// Times each piece of work is done.
 const RUNS: usize = 3;
 
@@ -28,19 +29,7 @@ fn panel() -> (Panel, NaiveDate) {
         return (Panel::new(read_parquet(&bytes).unwrap()), "2016-01-01".parse().unwrap());
     }
     let market = Market::new(&Settings::of_years(50, 5, 1));
-    let mut bars = Bars::default();
-    for bar in market.sessions().iter().flat_map(|&session| market.bars_on(session)) {
-        let values = Bar {
-            session: bar.session,
-            open: bar.open,
-            high: bar.high,
-            low: bar.low,
-            close: bar.close,
-            volume: bar.volume as f64,
-        };
-        bars.push(&market.companies()[bar.company].symbol, values);
-    }
-    (Panel::new(bars), "2022-01-01".parse().unwrap())
+    (Panel::new(market.bars()), "2022-01-01".parse().unwrap())
 }
 
 /// Runs a piece of work a few times and says how long the middle one took.
@@ -73,8 +62,8 @@ fn main() {
     let task = Task { features: &features, labels: &labels };
     let rows = TestRows::collect(&panel, &task, quarters(start, 0, panel.latest_session().unwrap()));
     let cutoffs: Vec<i32> = rows.folds.iter().map(|fold| days::day(fold.start)).collect();
-    for name in ["drift", "instrument_drift", "ridge", "elastic_net", "logistic", "boosted", "ensemble"] {
-        let family = Family::named(name).unwrap();
+    for family in Family::TRAINABLE.into_iter().filter(|family| *family != Family::Zero) {
+        let name = family.name();
         for threads in [1, 2] {
             let forecaster = family.forecaster_on(Threads::new(threads).unwrap());
             time(&format!("{name}: fit, {threads} threads"), || forecaster.fit(&task, &cutoffs).unwrap());

@@ -13,7 +13,7 @@ use std::time::Instant;
 use almanac_ml::bars::read_parquet;
 use almanac_ml::evaluation::HorizonEvaluation;
 use almanac_ml::simulator::{Market, Settings};
-use almanac_ml::{Bar, Bars, Family, Inputs, Panel, TrainingSpec, train};
+use almanac_ml::{Family, Inputs, Panel, TrainingSpec, train};
 use chrono::NaiveDate;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,7 +26,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start: NaiveDate = (if as_json { "2016-01-01" } else { start.as_str() }).parse()?;
 
     let simulated = path == "demo";
-    let panel = if simulated { demo() } else { Panel::new(read_parquet(&std::fs::read(path)?)?) };
+    let bars = if simulated {
+        Market::new(&Settings::default()).bars()
+    } else {
+        read_parquet(&std::fs::read(path)?)?
+    };
+    let panel = Panel::new(bars);
     let last = until.or(panel.latest_session()).ok_or("no bars")?;
     let spec = TrainingSpec {
         family: Family::named(&family).ok_or("no such family")?,
@@ -44,23 +49,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("suspicions: {:?}", trained.leak_report.suspicions);
     println!("trained in {time:.2} s");
     Ok(())
-}
-
-fn demo() -> Panel {
-    let market = Market::new(&Settings::default());
-    let mut bars = Bars::default();
-    for bar in market.sessions().iter().flat_map(|&session| market.bars_on(session)) {
-        let values = Bar {
-            session: bar.session,
-            open: bar.open,
-            high: bar.high,
-            low: bar.low,
-            close: bar.close,
-            volume: bar.volume as f64,
-        };
-        bars.push(&format!("{:02}", bar.company), values);
-    }
-    Panel::new(bars)
 }
 
 fn show(evaluation: &HorizonEvaluation) {

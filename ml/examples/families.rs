@@ -19,9 +19,6 @@ use almanac_ml::{Family, Panel, Threads, days};
 use chrono::NaiveDate;
 use serde_json::json;
 
-const ALL: [&str; 8] =
-    ["zero", "drift", "instrument_drift", "ridge", "elastic_net", "logistic", "boosted", "ensemble"];
-
 struct Wanted {
     path: String,
     horizon: usize,
@@ -56,7 +53,7 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
         }
     }
     if wanted.families.is_empty() {
-        wanted.families = ALL.map(str::to_owned).to_vec();
+        wanted.families = Family::names().map(str::to_owned).to_vec();
     }
     Ok(wanted)
 }

@@ -9,9 +9,7 @@ use std::error::Error;
 
 use almanac_ml::bars::read_parquet;
 use almanac_ml::conformal::symmetric_quantile;
-use almanac_ml::evaluation::{
-    CALIBRATION_QUARTERS, IntervalMetrics, Method, TestRows, Units, Walk, evaluate, quarters, walk_forward,
-};
+use almanac_ml::evaluation::{CALIBRATION_QUARTERS, TestRows, Units, Walk, evaluate, quarters, walk_forward};
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::Task;
 use almanac_ml::volatility::{self, Reaction};
@@ -79,9 +77,10 @@ fn show(
     reaction: Reaction,
 ) -> Result<(), Box<dyn Error>> {
     let evaluation = evaluate(task, rows, walk, units)?;
-    let published: Vec<&IntervalMetrics> =
-        evaluation.model.intervals.iter().filter(|it| it.method == Method::Published).collect();
-    let [inner, outer] = published[..] else { return Err("nothing to calibrate on".into()) };
+    let (Some(inner), Some(outer)) = (evaluation.model.published(0.80), evaluation.model.published(0.95))
+    else {
+        return Err("nothing to calibrate on".into());
+    };
     let months = &evaluation.calibration.as_ref().ok_or("nothing to calibrate on")?.months;
     let worst = months.iter().map(|month| month.coverage_80).fold(f64::INFINITY, f64::min);
     let squares: f64 = months.iter().map(|month| (month.coverage_80 - 0.8).powi(2)).sum();

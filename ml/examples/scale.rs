@@ -9,10 +9,10 @@
 use std::error::Error;
 use std::time::Instant;
 
+use almanac_ml::Panel;
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::{RidgeByParts, Task};
 use almanac_ml::simulator::{Market, Settings};
-use almanac_ml::{Bar, Bars, Panel};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut ridge = RidgeByParts::new(1000.0, i32::MAX);
     for (place, first) in (0..instruments).step_by(chunk).enumerate() {
         let clock = Instant::now();
-        let panel = market(chunk.min(instruments - first), years, place as u64 + 1);
+        let settings = Settings::of_years(chunk.min(instruments - first), years, place as u64 + 1);
+        let panel = Panel::new(Market::new(&settings).bars());
         making += clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
@@ -54,26 +55,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
     );
     Ok(())
-}
-
-/// The bars of a made-up market.
-fn market(instruments: usize, years: usize, seed: u64) -> Panel {
-    let market = Market::new(&Settings::of_years(instruments, years, seed));
-    let names: Vec<String> = (0..instruments).map(|company| format!("{seed:03}-{company:05}")).collect();
-    let mut bars = Bars::default();
-    for bar in market.sessions().iter().flat_map(|&session| market.bars_on(session)) {
-        let values = Bar {
-            session: bar.session,
-            open: bar.open,
-            high: bar.high,
-            low: bar.low,
-            close: bar.close,
-            volume: bar.volume as f64,
-        };
-        bars.push(&names[bar.company], values);
-    }
-    drop(market);
-    Panel::new(bars)
 }
 
 /// The most memory this process ever held, as the kernel counts it; zero where there is no such file.

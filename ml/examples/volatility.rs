@@ -11,9 +11,7 @@ use std::time::Instant;
 
 use almanac_ml::bars::read_parquet;
 use almanac_ml::conformal::Scale;
-use almanac_ml::evaluation::{
-    CALIBRATION_QUARTERS, Method, TestRows, Units, evaluate, quarters, walk_forward,
-};
+use almanac_ml::evaluation::{CALIBRATION_QUARTERS, TestRows, Units, evaluate, quarters, walk_forward};
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::Task;
 use almanac_ml::volatility::garch::{Garch, Shock, Shocks};
@@ -57,13 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("|---|---|---|---|---|---|---|---|---|");
         for (name, units, seconds) in &ways {
             let model = evaluate(&task, &rows, &walk, units)?.model;
-            let published = |level: f64| {
-                model
-                    .intervals
-                    .iter()
-                    .find(|it| it.method == Method::Published && it.level.total_cmp(&level).is_eq())
-            };
-            let (Some(inner), Some(outer)) = (published(0.80), published(0.95)) else {
+            let (Some(inner), Some(outer)) = (model.published(0.80), model.published(0.95)) else {
                 return Err("nothing to calibrate on".into());
             };
             println!(

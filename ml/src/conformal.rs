@@ -122,6 +122,26 @@ impl Calibration {
         }
     }
 
+    /// The standard deviation of the scores (in units of the scale), as evenly spread between the quantiles of the grid;
+    /// times the scale it is that of the forecast's log return over its horizon.
+    ///
+    /// What lies beyond the outermost quantiles, one score in a hundred, counts as lying at them, as nothing is kept of how
+    /// far out it was: too little by 1% for a normal distribution, by 6% for Student's t with four degrees of freedom.
+    pub fn standard_deviation(&self) -> f64 {
+        let step = 1.0 / STEPS as f64;
+        let (mut mean, mut square) = (0.0, 0.0);
+        for pair in self.grid.windows(2) {
+            let (left, right) = (pair[0], pair[1]);
+            mean += step * f64::midpoint(left, right);
+            square += step * (left * left + left * right + right * right) / 3.0;
+        }
+        for end in [self.score(1), self.score(STEPS - 1)] {
+            mean += step * end;
+            square += step * end * end;
+        }
+        (square - mean * mean).max(0.0).sqrt()
+    }
+
     /// The score quantile at `step` / 200.
     fn score(&self, step: usize) -> f64 {
         self.grid[step.clamp(1, STEPS - 1) - 1]
@@ -300,6 +320,24 @@ mod tests {
             let exact = 2.0 * 0.8 * losses.sum::<f64>() / STEPS as f64;
             assert!((crps.of(0.1, 0.8, actual) - exact).abs() < 1e-12, "{actual}");
         }
+    }
+
+    #[test]
+    fn the_standard_deviation_of_a_known_distribution_is_the_known_one_wherever_it_lies() {
+        let exact = 1.0 / 3.0_f64.sqrt();
+        assert!((uniform(9999).standard_deviation() - exact).abs() < 1e-3);
+        let moved = (0..9999).map(|i| 7.0 + (2.0 * f64::from(i) + 1.0) / 9999.0).collect();
+        let moved = Calibration::from_scores(Scale::Constant, moved).unwrap();
+        assert!((moved.standard_deviation() - exact).abs() < 1e-3, "{}", moved.standard_deviation());
+        let still = Calibration::from_scores(Scale::Constant, vec![0.25; NEEDED_SCORES]).unwrap();
+        assert!(still.standard_deviation() < 1e-7);
+    }
+
+    #[test]
+    fn scores_beyond_the_outermost_quantiles_count_as_lying_at_them() {
+        let scores = |far: f64| (0..1000).map(|i| if i < 4 { far } else { f64::from(i) / 1000.0 }).collect();
+        let of = |far| Calibration::from_scores(Scale::Constant, scores(far)).unwrap().standard_deviation();
+        assert_eq!(of(-10.0).to_bits(), of(-1e6).to_bits());
     }
 
     #[test]

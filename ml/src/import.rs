@@ -13,7 +13,7 @@ use crate::drift::FeatureReference;
 use crate::evaluation::{self, CALIBRATION_QUARTERS, TestRows, Units, Walk, quarters, quarters_after};
 use crate::features::{FeatureTable, Inputs, Labels, known_news};
 use crate::leaks::{self, LeakReport};
-use crate::models::{Family, FitError, Fitted, Onnx, Spread, Task};
+use crate::models::{Family, FitError, Fitted, Onnx, Spread, Task, drift};
 use crate::onnx::OnnxError;
 use crate::train::{
     Course, Progress, Stage, Steps, TrainError, Trained, check_volatility, last_year, refuse_leaks,
@@ -124,7 +124,7 @@ pub fn import(
         (course.test_start, burn_in) = if enough { (second, 1) } else { (first, 0) };
     }
     let known = spec.learnt_through.unwrap_or(as_of);
-    let spread = spread(&features, known);
+    let spread = Spread::of(&features, days::day(known));
 
     steps.next(Stage::LeakChecks)?;
     let checks = leaks::check_features(&inputs, &features, &FeatureTable::compute, spec.seed);
@@ -158,6 +158,7 @@ pub fn import(
         models.push(HorizonModel {
             horizon,
             training_rows: 0,
+            drift: drift(&task, days::day(as_of) + 1),
             fitted,
             volatility: learned.pop(),
             calibration,
@@ -174,6 +175,7 @@ pub fn import(
         seed: spec.seed,
         code_version: spec.code_version.clone(),
         reference: FeatureReference::learn(&features),
+        spread: Some(spread),
     };
     let evaluation = course.evaluation(evaluations);
     Ok(Trained { artefact, evaluation, leak_report: report, features_digest: features.digest() })
@@ -182,17 +184,6 @@ pub fn import(
 impl ImportSpec {
     /// What the scale of uncertainty of an imported model is measured in.
     pub const SCALE: Scale = Scale::Har;
-}
-
-/// Where the rows lay that it may have learned from.
-fn spread(features: &FeatureTable, known: NaiveDate) -> Spread {
-    let last = days::day(known);
-    let seen = |&row: &usize| features.usable(row) && features.sessions()[row] <= last;
-    let rows: Vec<u32> = (0..features.len()).filter(seen).map(|row| row as u32).collect();
-    let columns =
-        (0..features.names().len()).map(|feature| Spread::of_column(features.column(feature), &rows));
-    let (mean, std) = columns.unzip();
-    Spread { mean, std }
 }
 
 /// Makes sure that it gives one number of the size of returns for every row, and the same again for each row alone.

@@ -15,6 +15,7 @@ use crate::evaluation::HorizonEvaluation;
 use crate::features::{FeatureTable, Inputs, Labels, known_news};
 use crate::models::{Family, FitError, Task};
 use crate::panel::Panel;
+use crate::volatility;
 
 /// Instruments that a family learns from twice to see whether the future has a part in it.
 const PURGE_INSTRUMENTS: usize = 100;
@@ -61,6 +62,8 @@ pub enum LeakKind {
     Poisoning,
     /// A row computed alone, as for publication, has the bits it has in the table.
     SingleRow,
+    /// Features are the same to the bit whatever date the news carry: only when they were first seen counts.
+    FirstSeen,
     /// A model is the same to the bit when the labels that end at its cutoff or later are replaced by noise.
     Purge,
 }
@@ -85,6 +88,7 @@ pub fn check_features(
     seed: u64,
 ) -> Vec<LeakCheck> {
     let mut checks = check_table(inputs, table, compute, seed);
+    checks.extend(check_first_seen(inputs, table, compute));
     if !checks.is_empty() {
         checks.push(check_single_rows(inputs, table, &mut ChaCha8Rng::seed_from_u64(seed)));
     }
@@ -131,6 +135,23 @@ pub fn check_table(
     let failure = difference(inputs.panel, table, &poisoned, &other, session);
     checks.push(LeakCheck { kind: LeakKind::Poisoning, case: format!("noise after {session}"), failure });
     checks
+}
+
+/// Nothing where there are no news.
+fn check_first_seen(
+    inputs: &Inputs<'_>,
+    table: &FeatureTable,
+    compute: &dyn Fn(&Inputs<'_>) -> FeatureTable,
+) -> Option<LeakCheck> {
+    let (first, last) = inputs.panel.bars().sessions()?;
+    let mut news = inputs.sentiment?.to_vec();
+    for item in &mut news {
+        item.published = first;
+    }
+    let other = compute(&Inputs { panel: inputs.panel, sentiment: Some(&news) });
+    let failure = difference(inputs.panel, table, inputs.panel, &other, last);
+    let case = format!("{} news that say they are of {first}", news.len());
+    Some(LeakCheck { kind: LeakKind::FirstSeen, case, failure })
 }
 
 /// Rows up to a session must be the same in both tables.
@@ -181,7 +202,7 @@ fn poison(panel: &Panel, session: NaiveDate, random: &mut ChaCha8Rng) -> Panel {
             bars.volume[row] = random.random_range(0..10_000_000_u32).into();
         }
     }
-    Panel::new(bars)
+    panel.with_bars(bars)
 }
 
 fn check_single_rows(inputs: &Inputs<'_>, table: &FeatureTable, random: &mut ChaCha8Rng) -> LeakCheck {
@@ -221,15 +242,42 @@ pub fn check_purge(
     cutoff: NaiveDate,
     seed: u64,
 ) -> Result<LeakCheck, FitError> {
-    let day = days::day(cutoff);
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let (labels, _) = labels.of_some_instruments(features, PURGE_INSTRUMENTS);
-    let poisoned = labels.with_values_from(day, || random.random_range(-1.0..1.0));
-    let fit = |labels: &Labels| family.forecaster().fit(&Task { features, labels }, &[day]);
-    let failure = (fit(&labels)? != fit(&poisoned)?)
+    let fit = |labels: &Labels| family.forecaster().fit(&Task { features, labels }, &[days::day(cutoff)]);
+    let failure = learns_from_later(features, labels, cutoff, seed, fit)?
         .then(|| format!("the {} model for {cutoff} learned from labels that had not ended", family.name()));
     let case = format!("horizon {}, model for {cutoff}", labels.horizon());
     Ok(LeakCheck { kind: LeakKind::Purge, case, failure })
+}
+
+/// The same of the scale of uncertainty, learned from these columns.
+///
+/// # Errors
+/// When it cannot be learned at that cutoff.
+pub fn check_scale_purge(
+    scales: &FeatureTable,
+    labels: &Labels,
+    cutoff: NaiveDate,
+    seed: u64,
+) -> Result<LeakCheck, FitError> {
+    let fit = |labels: &Labels| volatility::fit(scales, labels, &[days::day(cutoff)]);
+    let failure = learns_from_later(scales, labels, cutoff, seed, fit)?
+        .then(|| format!("the scale for {cutoff} learned from labels that had not ended"));
+    let case = format!("scale of uncertainty, horizon {}, model for {cutoff}", labels.horizon());
+    Ok(LeakCheck { kind: LeakKind::Purge, case, failure })
+}
+
+/// Whether something else is learned when the labels that end at the cutoff or later are noise.
+fn learns_from_later<R: PartialEq>(
+    features: &FeatureTable,
+    labels: &Labels,
+    cutoff: NaiveDate,
+    seed: u64,
+    fit: impl Fn(&Labels) -> Result<R, FitError>,
+) -> Result<bool, FitError> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (labels, _) = labels.of_some_instruments(features, PURGE_INSTRUMENTS);
+    let poisoned = labels.with_values_from(days::day(cutoff), || random.random_range(-1.0..1.0));
+    Ok(fit(&labels)? != fit(&poisoned)?)
 }
 
 /// Names results that are too good to be true.
@@ -262,6 +310,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::features::DailySentiment;
+    use crate::models::Choices;
     use crate::testing;
 
     fn failures(inputs: &Inputs<'_>, compute: &dyn Fn(&Inputs<'_>) -> FeatureTable) -> Vec<LeakKind> {
@@ -276,9 +325,29 @@ mod tests {
         assert_eq!(failures(&Inputs::of(&panel), &FeatureTable::compute), []);
     }
 
+    /// What training says of a way of computing features.
+    fn training(
+        inputs: &Inputs<'_>,
+        compute: &dyn Fn(&Inputs<'_>) -> FeatureTable,
+    ) -> Result<(), LeakReport> {
+        let as_of = inputs.panel.latest_session().unwrap();
+        let spec = TrainingSpec { family: Family::Drift, horizons: vec![1], ..TrainingSpec::default() };
+        match train_by(compute, inputs, &spec, as_of, &mut |_| ControlFlow::Continue(())) {
+            Ok(_) => Ok(()),
+            Err(TrainError::Leak(report)) => Err(*report),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn failed(report: &LeakReport, kind: LeakKind) -> bool {
+        report.checks.iter().any(|check| check.kind == kind && check.failure.is_some())
+    }
+
     #[test]
-    fn a_feature_shifted_by_one_bar_is_caught() {
-        let panel = testing::panel(3, 200, 1);
+    fn fault_29_training_refuses_a_feature_shifted_by_one_bar() {
+        let panel = testing::panel(3, 600, 1);
+        let inputs = Inputs::of(&panel);
+        training(&inputs, &FeatureTable::compute).unwrap();
         let shifted = |inputs: &Inputs<'_>| {
             let table = FeatureTable::compute(inputs);
             let mut column = table.column(0).to_vec();
@@ -287,13 +356,13 @@ mod tests {
             }
             table.with_column(0, column)
         };
-        let found = failures(&Inputs::of(&panel), &shifted);
-        assert!(found.contains(&LeakKind::Truncation) && found.contains(&LeakKind::Poisoning), "{found:?}");
+        let report = training(&inputs, &shifted).unwrap_err();
+        assert!(failed(&report, LeakKind::Truncation) && failed(&report, LeakKind::Poisoning), "{report:?}");
     }
 
     #[test]
-    fn a_normalisation_over_the_whole_series_is_caught() {
-        let panel = testing::panel(3, 200, 1);
+    fn fault_29_training_refuses_a_normalisation_over_the_whole_series() {
+        let panel = testing::panel(3, 600, 1);
         let normalised = |inputs: &Inputs<'_>| {
             let table = FeatureTable::compute(inputs);
             let column = table.column(11);
@@ -302,7 +371,7 @@ mod tests {
             table.with_column(11, scaled)
         };
         // A single cut may keep the largest value by luck; some check must fail.
-        assert!(!failures(&Inputs::of(&panel), &normalised).is_empty());
+        training(&Inputs::of(&panel), &normalised).unwrap_err();
     }
 
     fn late_news(panel: &Panel) -> Vec<DailySentiment> {
@@ -319,11 +388,11 @@ mod tests {
     }
 
     #[test]
-    fn news_joined_by_the_date_they_carry_are_caught_and_by_first_sight_are_not() {
-        let panel = testing::panel(3, 200, 1);
+    fn fault_29_training_refuses_news_joined_by_the_date_they_carry() {
+        let panel = testing::panel(3, 600, 1);
         let news = late_news(&panel);
         let inputs = Inputs { panel: &panel, sentiment: Some(&news) };
-        assert_eq!(failures(&inputs, &FeatureTable::compute), []);
+        training(&inputs, &FeatureTable::compute).unwrap();
         let by_publication = |inputs: &Inputs<'_>| {
             let mut news = inputs.sentiment.unwrap().to_vec();
             for item in &mut news {
@@ -331,8 +400,35 @@ mod tests {
             }
             FeatureTable::compute(&Inputs { panel: inputs.panel, sentiment: Some(&news) })
         };
-        let found = failures(&inputs, &by_publication);
-        assert!(found.contains(&LeakKind::Truncation), "{found:?}");
+        let report = training(&inputs, &by_publication).unwrap_err();
+        assert!(failed(&report, LeakKind::Truncation) && failed(&report, LeakKind::FirstSeen), "{report:?}");
+    }
+
+    #[test]
+    fn results_too_good_to_be_true_are_named() {
+        let panel = testing::panel(30, 600, 3);
+        let features = FeatureTable::compute(&Inputs::of(&panel));
+        let labels = Labels::new(&panel, &features, 1);
+        let task = Task { features: &features, labels: &labels };
+        let start = quarter_start(panel.sessions()[450]);
+        let rows = TestRows::collect(&panel, &task, quarters(start, 0, panel.latest_session().unwrap()));
+        let evaluated = |predicted: Vec<f64>| {
+            let walk = Walk { predicted, fitted: vec![] };
+            evaluate(&task, &rows, &walk, &Units::of(&rows, Scale::Volatility)).unwrap()
+        };
+        let honest = evaluated(vec![1e-4; rows.len()]);
+        assert_eq!(suspicions(&honest), Vec::<String>::new());
+        // Who knows every outcome ranks and hits them all.
+        let told = suspicions(&evaluated(rows.actual.clone()));
+        assert!(
+            told.len() == 2 && told[0].contains("rank correlation") && told[1].contains("hit rate"),
+            "{told:?}"
+        );
+        // The rank of one in ten forecasts known: nothing anybody can hope for, and hits beside it prove nothing.
+        let some = rows.actual.iter().enumerate();
+        let some = some.map(|(i, actual)| if i % 5 == 0 { *actual } else { 1e-4 * f64::from(i as u32 % 7) });
+        let told = suspicions(&evaluated(some.collect()));
+        assert!(told.len() == 1 && told[0].contains("rank correlation"), "{told:?}");
     }
 
     #[test]
@@ -341,9 +437,10 @@ mod tests {
         let features = FeatureTable::compute(&Inputs::of(&panel));
         let labels = Labels::new(&panel, &features, 5);
         let cutoff = panel.sessions()[250];
-        for family in [Family::Zero, Family::Drift, Family::Ridge { alpha: 10.0 }] {
+        let trees = Choices { trees: 3, leaves: 4, smallest_leaf: 20, parts: 2, seed: 1, ..Choices::CHOSEN };
+        for family in testing::families(trees) {
             let check = check_purge(&features, &labels, family, cutoff, 1).unwrap();
-            assert_eq!(check.failure, None);
+            assert_eq!(check.failure, None, "{}", family.name());
         }
     }
 }

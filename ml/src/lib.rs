@@ -26,6 +26,7 @@ pub mod drift;
 pub mod evaluation;
 pub mod explain;
 pub mod features;
+pub mod fifths;
 pub mod headlines;
 pub mod import;
 pub mod leaks;

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
-use crate::bars::Bars;
+use crate::bars::{Bars, looks_split};
 use crate::days;
+
+/// The longest time (days) between two bars of one run. Over holidays and halts a stock goes on; after a longer absence
+/// it is another one, or another company under its name.
+const LONGEST_GAP: i32 = 30;
 
 /// Bars sorted by key and session, with the range of rows of each instrument.
 ///
@@ -17,6 +21,9 @@ pub struct Panel {
     bars: Arc<Bars>,
     /// The first row of each instrument, and the number of rows at the end.
     starts: Vec<usize>,
+    /// The first row of each run, and the number of rows at the end.
+    runs: Vec<usize>,
+    parted: bool,
 }
 
 /// A split of an instrument's shares.
@@ -60,7 +67,31 @@ impl Panel {
         for i in 1..starts.len() {
             starts[i] += starts[i - 1];
         }
-        Self { bars: Arc::new(bars), starts }
+        Self { bars: Arc::new(bars), runs: starts.clone(), starts, parted: false }
+    }
+
+    /// The same with every instrument's bars parted into runs where they do not go on: after more than a month without a
+    /// bar, and at a jump that looks like a split. No feature and no label reaches from one run into another, so that
+    /// nobody learns from, or forecasts with, a return that never was. A bar and those before it decide where a run
+    /// begins, never a later one.
+    #[must_use]
+    pub fn parted(self) -> Self {
+        let bars = &self.bars;
+        let begins = |row: usize| {
+            row == 0
+                || bars.key[row] != bars.key[row - 1]
+                || bars.session[row] - bars.session[row - 1] > LONGEST_GAP
+                || looks_split(bars.open[row], bars.close[row], bars.close[row - 1]).is_some()
+        };
+        let runs = (0..self.len()).filter(|&row| begins(row)).chain([self.len()]).collect();
+        Self { runs, parted: true, ..self }
+    }
+
+    /// Other bars, parted if these are.
+    #[must_use]
+    pub(crate) fn with_bars(&self, bars: Bars) -> Self {
+        let panel = Self::new(bars);
+        if self.parted { panel.parted() } else { panel }
     }
 
     /// The number of rows.
@@ -106,7 +137,32 @@ impl Panel {
     /// # Panics
     /// When `instrument` is not below the number of keys.
     pub fn series(&self, instrument: usize) -> Series<'_> {
+        self.part(instrument, self.rows(instrument))
+    }
+
+    /// The rows of each run of the instrument at a position, oldest first; one run unless the panel is
+    /// [`Panel::parted`].
+    ///
+    /// # Panics
+    /// When `instrument` is not below the number of keys.
+    pub fn runs(&self, instrument: usize) -> impl Iterator<Item = Range<usize>> {
         let rows = self.rows(instrument);
+        let first = self.runs.partition_point(|&start| start < rows.start);
+        let of_it = self.runs[first..].windows(2).take_while(move |run| run[0] < rows.end);
+        of_it.map(|run| run[0]..run[1])
+    }
+
+    /// The rows of the run that a row is in.
+    ///
+    /// # Panics
+    /// When there are not that many rows.
+    pub(crate) fn run_of(&self, row: usize) -> Range<usize> {
+        let next = self.runs.partition_point(|&start| start <= row);
+        self.runs[next - 1]..self.runs[next]
+    }
+
+    /// The columns of some rows of the instrument at a position.
+    pub(crate) fn part(&self, instrument: usize, rows: Range<usize>) -> Series<'_> {
         Series {
             key: &self.bars.keys[instrument],
             session: &self.bars.session[rows.clone()],
@@ -125,10 +181,13 @@ impl Panel {
 
     /// Every session any instrument has a bar of, oldest first, each once.
     pub fn sessions(&self) -> Vec<NaiveDate> {
-        let mut sessions = self.bars.session.clone();
-        sessions.sort_unstable();
-        sessions.dedup();
-        sessions.into_iter().map(days::date).collect()
+        let session = &self.bars.session;
+        let (Some(&first), Some(&last)) = (session.iter().min(), session.iter().max()) else { return vec![] };
+        let mut seen = vec![false; (last - first) as usize + 1];
+        for day in session {
+            seen[(day - first) as usize] = true;
+        }
+        (first..=last).zip(seen).filter(|(_, seen)| *seen).map(|(day, _)| days::date(day)).collect()
     }
 
     /// The latest session any instrument has a bar of.
@@ -156,7 +215,7 @@ impl Panel {
     fn retain(&self, keep: impl Fn(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|&row| keep(row)).collect();
         let floats = |column: &[f64]| rows.iter().map(|&row| column[row]).collect();
-        Self::new(Bars {
+        self.with_bars(Bars {
             keys: self.bars.keys.clone(),
             key: rows.iter().map(|&row| self.bars.key[row]).collect(),
             session: rows.iter().map(|&row| self.bars.session[row]).collect(),
@@ -187,7 +246,7 @@ impl Panel {
             }
             bars.volume[rows.start..end].iter_mut().for_each(|volume| *volume *= split.ratio);
         }
-        adjusted
+        if self.parted { adjusted.parted() } else { adjusted }
     }
 
     /// SHA-256 of all names and values as hexadecimal text; equal exactly when the panels are.
@@ -261,6 +320,29 @@ mod tests {
         assert_eq!(after.series(0).volume, [200.0, 200.0, 100.0]);
         assert_eq!(after.series(1).close, [20.0]);
         assert_eq!(panel().adjust(&[split], date(3)), panel());
+    }
+
+    #[test]
+    fn a_series_is_parted_at_a_long_gap_and_at_a_split_that_nobody_recorded() {
+        let mut bars = Bars::default();
+        let mut day = 0;
+        let mut push = |days: u32, close: f64| {
+            day += days;
+            let session = date(1) + chrono::Days::new(u64::from(day));
+            bars.push("A", Bar { session, open: close, high: close, low: close, close, volume: 1.0 });
+        };
+        for (days, close) in [(0, 40.0), (1, 41.0), (30, 40.0), (31, 40.0), (1, 20.0), (1, 20.5), (1, 13.0)] {
+            push(days, close);
+        }
+        let panel = Panel::new(bars.clone());
+        assert_eq!(panel.runs(0).collect::<Vec<_>>(), [0..7], "nobody asked");
+        let parted = panel.parted();
+        assert_eq!(parted.runs(0).collect::<Vec<_>>(), [0..3, 3..4, 4..7]);
+        assert_eq!((parted.run_of(2), parted.run_of(3), parted.run_of(6)), (0..3, 3..4, 4..7));
+        let recorded = Split { key: "A".to_owned(), effective: bars.bar(4).session, ratio: 2.0 };
+        let adjusted = parted.adjust(&[recorded], bars.bar(6).session);
+        assert_eq!(adjusted.runs(0).collect::<Vec<_>>(), [0..3, 3..7]);
+        assert_eq!(parted.as_of(bars.bar(3).session).runs(0).collect::<Vec<_>>(), [0..3, 3..4]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::artefact::{Artefact, HorizonModel};
 use crate::bars::{JumpKind, jumps};
 use crate::days;
 use crate::features::{FeatureTable, Inputs, WARM_UP_ROWS};
+use crate::fifths::{FIFTHS, Fifths};
 use crate::panel::Series;
 use crate::uncertainty::Uncertainty;
 
@@ -57,6 +58,14 @@ pub struct Predicted {
     pub interval_95: (f64, f64),
     /// The probability of a return above zero.
     pub probability_up: f64,
+    /// The standard deviation of the distribution (log return over the horizon): [`Calibration::standard_deviation`] times
+    /// the scale.
+    ///
+    /// [`Calibration::standard_deviation`]: crate::conformal::Calibration::standard_deviation
+    pub volatility: f64,
+    /// The chances that the return lies in each fifth of those of the session's instruments, the lowest first; nothing where
+    /// fewer than [`NEEDED_INSTRUMENTS`](crate::fifths::NEEDED_INSTRUMENTS) are forecast.
+    pub fifths: Option<[f64; FIFTHS]>,
 }
 
 /// Why nothing can be said honestly.
@@ -137,7 +146,7 @@ pub fn forecast(
             let outcome = match &features {
                 Err(reason) => Outcome::Abstained(reason.clone()),
                 Ok((t, values)) => {
-                    if let Some(reason) = out_of_range(model, &names, values) {
+                    if let Some(reason) = out_of_range(artefact, model, &names, values) {
                         Outcome::Abstained(reason)
                     } else {
                         let scale = uncertainty.scale(position, model, series.key, values);
@@ -150,7 +159,27 @@ pub fn forecast(
             forecasts.push(Forecast { key: series.key.to_owned(), session, horizon: model.horizon, outcome });
         }
     }
+    for (position, model) in artefact.models.iter().enumerate() {
+        rank(model, forecasts.iter_mut().skip(position).step_by(artefact.models.len()));
+    }
     Ok(forecasts)
+}
+
+/// Says of all forecasts of one horizon how likely each fifth is; those that are no numbers are ranked with nobody.
+fn rank<'a>(model: &HorizonModel, forecasts: impl Iterator<Item = &'a mut Forecast>) {
+    let made = forecasts.filter_map(|made| match &mut made.outcome {
+        Outcome::Predicted(predicted) if predicted.expected.is_finite() && predicted.scale.is_finite() => {
+            Some(predicted)
+        }
+        Outcome::Predicted(_) | Outcome::Abstained(_) => None,
+    });
+    let made: Vec<&mut Predicted> = made.collect();
+    let all: Vec<(f64, f64)> = made.iter().map(|predicted| (predicted.expected, predicted.scale)).collect();
+    if let Some(fifths) = Fifths::of(&model.calibration, &all) {
+        for predicted in made {
+            predicted.fifths = Some(fifths.chances(predicted.expected, predicted.scale));
+        }
+    }
 }
 
 /// The row of the session and its features, or why they are of no use.
@@ -176,12 +205,22 @@ fn features_at(
             return Err(Abstention::UnresolvedSplit { session: at, ratio });
         }
     }
+    let row = inputs.panel.rows(instrument).start + t;
+    let rows = row + 1 - inputs.panel.run_of(row).start;
+    if rows < needed {
+        return Err(Abstention::TooLittleHistory { rows, needed });
+    }
     Ok((t, FeatureTable::at(inputs, instrument, t)))
 }
 
-fn out_of_range(model: &HorizonModel, names: &[&str], values: &[f64]) -> Option<Abstention> {
+fn out_of_range(
+    artefact: &Artefact,
+    model: &HorizonModel,
+    names: &[&str],
+    values: &[f64],
+) -> Option<Abstention> {
     let far = |(feature, value): (usize, &f64)| {
-        let distance = model.fitted.distance(feature, *value);
+        let distance = artefact.distance(model, feature, *value);
         distance.is_nan() || distance.abs() > FARTHEST
     };
     let feature = values.iter().enumerate().position(far)?;
@@ -200,5 +239,7 @@ fn predict(model: &HorizonModel, key: &str, close: f64, values: &[f64], scale: f
         interval_80: distribution.interval_80(),
         interval_95: distribution.interval_95(),
         probability_up: distribution.probability_up,
+        volatility: model.calibration.standard_deviation() * scale,
+        fifths: None,
     }
 }

@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::bars::{Bar, Bars};
+use crate::models::{Choices, Family};
 use crate::panel::Panel;
 
 /// Weekdays from 2014-01-02 on.
@@ -41,4 +42,16 @@ pub(crate) fn panel(instruments: usize, rows: usize, seed: u64) -> Panel {
         }
     }
     Panel::new(bars)
+}
+
+/// Every family that is trained here, with choices for the few rows of a test.
+pub(crate) fn families(trees: Choices) -> [Family; Family::TRAINABLE.len()] {
+    Family::TRAINABLE.map(|family| match family {
+        Family::Zero | Family::Drift | Family::InstrumentDrift | Family::Onnx => family,
+        Family::Ridge { .. } => Family::Ridge { alpha: 10.0 },
+        Family::ElasticNet { l1_ratio, .. } => Family::ElasticNet { penalty: 1e-5, l1_ratio },
+        Family::Logistic { .. } => Family::Logistic { alpha: 10.0 },
+        Family::Boosted(_) => Family::Boosted(trees),
+        Family::Ensemble { .. } => Family::Ensemble { alpha: 10.0, boosted: trees },
+    })
 }

@@ -15,7 +15,7 @@ use crate::evaluation::{
 };
 use crate::features::{FeatureTable, Inputs, Labels, known_news};
 use crate::leaks::{self, LeakCheck, LeakReport};
-use crate::models::{Family, FitError, Task};
+use crate::models::{Family, FitError, Spread, Task, drift};
 use crate::panel::Panel;
 use crate::volatility;
 
@@ -133,6 +133,17 @@ pub fn train(
     as_of: NaiveDate,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
+    train_by(&FeatureTable::compute, inputs, spec, as_of, progress)
+}
+
+/// Trains with another way of computing features.
+pub(crate) fn train_by(
+    compute: &dyn Fn(&Inputs<'_>) -> FeatureTable,
+    inputs: &Inputs<'_>,
+    spec: &TrainingSpec,
+    as_of: NaiveDate,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Trained, TrainError> {
     let mut horizons = spec.horizons.clone();
     horizons.sort_unstable();
     horizons.dedup();
@@ -148,11 +159,11 @@ pub fn train(
     let panel = inputs.panel.as_of(as_of);
     let news = inputs.sentiment.map(|news| known_news(news, as_of));
     let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
-    let features = FeatureTable::compute(&inputs);
+    let features = compute(&inputs);
     let course = Course::of(&inputs, &features, &horizons, spec.test_start)?;
 
     steps.next(Stage::LeakChecks)?;
-    let checks = leaks::check_features(&inputs, &features, &FeatureTable::compute, spec.seed);
+    let checks = leaks::check_features(&inputs, &features, compute, spec.seed);
     let mut report = LeakReport { checks, suspicions: Vec::new() };
     let volatility = (spec.scale == Scale::Har).then(|| volatility::table(&inputs, &features));
     if let Some(table) = &volatility {
@@ -172,6 +183,10 @@ pub fn train(
             course.test_start,
             spec.seed,
         )?);
+        if let Some(scales) = &volatility {
+            let check = leaks::check_scale_purge(scales, &labels, course.test_start, spec.seed)?;
+            report.checks.push(check);
+        }
         refuse_leaks(&report)?;
         let folds = quarters(course.test_start, CALIBRATION_QUARTERS, course.last_session);
         let placebo = evaluation::placebo(&panel, &task, spec.family, &folds, spec.seed)?;
@@ -195,7 +210,8 @@ pub fn train(
         let calibration = last_year(&panel, &rows, &walk.predicted, &units, course.last_session)?;
         let fitted = walk.fitted.pop().ok_or(FitError::Singular)?;
         let training_rows = (0..features.len()).filter(|&row| task.labelled(row)).count();
-        models.push(HorizonModel { horizon, training_rows, fitted, volatility, calibration });
+        let drift = drift(&task, everything);
+        models.push(HorizonModel { horizon, training_rows, drift, fitted, volatility, calibration });
         evaluations.push(evaluation);
     }
     let artefact = Artefact {
@@ -208,6 +224,7 @@ pub fn train(
         seed: spec.seed,
         code_version: spec.code_version.clone(),
         reference: FeatureReference::learn(&features),
+        spread: Some(Spread::of(&features, days::day(as_of))),
     };
     let evaluation = course.evaluation(evaluations);
     Ok(Trained { artefact, evaluation, leak_report: report, features_digest: features.digest() })

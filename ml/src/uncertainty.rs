@@ -31,8 +31,9 @@ impl Uncertainty {
         let panel = inputs.panel.as_of(session);
         let news = inputs.sentiment.map(|news| known_news(news, session));
         let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
-        let features = FeatureTable::compute(&inputs);
-        let table = volatility::table(&inputs, &features);
+        let first = first_that_counts(artefact, &panel);
+        let features = FeatureTable::compute_from(&inputs, first);
+        let table = volatility::table_from(&inputs, &features, first);
         let session = days::day(session);
         let levels =
             artefact.models.iter().map(|model| level(model, &panel, &features, &table, session)).collect();
@@ -51,6 +52,14 @@ impl Uncertainty {
             model.calibration.scale.of(features[STD_20], model.horizon) * model.calibration.factor(key)
         })
     }
+}
+
+/// The first session that the correction of any horizon still remembers.
+fn first_that_counts(artefact: &Artefact, panel: &Panel) -> i32 {
+    let sessions = panel.sessions();
+    let remembered = artefact.models.iter().map(|model| remembered_sessions(model.horizon)).max();
+    let first = sessions.len().saturating_sub(remembered.unwrap_or_default());
+    sessions.get(first).map_or(i32::MIN, |&session| days::day(session))
 }
 
 impl Known {

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use almanac_ml::artefact::digest;
-use almanac_ml::evaluation::Verdict;
+use almanac_ml::evaluation::{Baseline, Verdict};
 use almanac_ml::predict::PredictError;
 use almanac_ml::{
     Abstention, Artefact, Bar, Bars, DailySentiment, Family, FeatureTable, Inputs, Outcome, Panel, Predicted,
@@ -92,7 +92,10 @@ fn a_training_gives_a_model_an_evaluation_and_a_clean_leak_report() {
         for interval in &evaluation.model.intervals {
             assert!((interval.coverage - interval.level).abs() < near, "{interval:?}");
         }
-        assert!(evaluation.measures.iter().any(|measured| measured.measure == "ranked_probability_score"));
+        assert!(evaluation.measure("ranked_probability_score").is_some());
+        let beside: Vec<Baseline> =
+            evaluation.measure("qlike").unwrap().against.iter().map(|against| against.baseline).collect();
+        assert_eq!(beside, [Baseline::RecentVolatility, Baseline::Climatology]);
         assert!(evaluation.calibration.as_ref().is_some_and(|report| report.instruments.len() == 22));
         assert!(evaluation.placebo.as_ref().is_some_and(|placebo| placebo.instruments == 22));
     }
@@ -143,7 +146,35 @@ fn forecasts_do_not_see_later_bars_and_survive_the_way_through_the_artefact() {
                 && predicted.interval_80.1 <= predicted.interval_95.1
         );
         assert!((0.0..=1.0).contains(&predicted.probability_up) && predicted.scale > 0.0);
+        // A distribution is wider than its middle half and narrower than all of what is published of it.
+        let width = |low: usize, high: usize| predicted.quantiles[high] - predicted.quantiles[low];
+        assert!(predicted.volatility > width(2, 4) / 4.0 && predicted.volatility < width(0, 6));
+        assert_eq!(predicted.fifths, None, "six are too few to be ranked");
     }
+}
+
+#[test]
+fn forecasts_say_how_likely_each_fifth_of_those_is_that_are_forecast_at_all() {
+    let mut rows = walks(22, 480, 13);
+    let session = weekdays(480)[479];
+    let artefact = trained(&panel_of(&rows), session).artefact;
+    let mut made = |without: usize| -> Vec<Predicted> {
+        let gone: Vec<String> = (0..without).map(|instrument| format!("I{instrument:02}")).collect();
+        rows.retain(|(key, bar)| bar.session < session || !gone.contains(key));
+        let forecasts = forecast(&artefact, &Inputs::of(&panel_of(&rows)), session).unwrap();
+        assert_eq!(forecasts.len(), 66);
+        let outcomes = forecasts.into_iter().map(|forecast| forecast.outcome);
+        outcomes.filter(|outcome| matches!(outcome, Outcome::Predicted(_))).map(|it| predicted(&it)).collect()
+    };
+    let (all, fewer, too_few) = (made(0), made(2), made(3));
+    assert_eq!((all.len(), fewer.len(), too_few.len()), (66, 60, 57));
+    for predicted in all.iter().chain(&fewer) {
+        let chances = predicted.fifths.unwrap();
+        assert!(chances.iter().all(|chance| (0.0..=1.0).contains(chance)));
+        assert!((chances.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+    assert_ne!(all[65].fifths, fewer[59].fifths, "who is not forecast is not ranked");
+    assert!(too_few.iter().all(|predicted| predicted.fifths.is_none() && predicted.volatility > 0.0));
 }
 
 #[test]

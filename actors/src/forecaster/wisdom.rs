@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use almanac_ml::features::Labels;
 use almanac_ml::models::{Fitted, Task};
-use almanac_ml::{Artefact, Family, FeatureTable, Inputs, Panel, days};
+use almanac_ml::{Artefact, Family, FeatureTable, Inputs, days};
 use almanac_projections::models::Champion;
 use almanac_store::StoreError;
 
@@ -45,7 +45,7 @@ impl Library {
             .map_err(TradeError::broken("the version's artefact cannot be used"))?;
         let view = Arc::clone(view);
         let wisdom = tokio::task::spawn_blocking(move || {
-            let drifts = drifts(&artefact, &view.panel(artefact.as_of));
+            let drifts = drifts(&artefact, &view);
             Arc::new(Wisdom { digest, artefact, drifts })
         })
         .await
@@ -56,16 +56,21 @@ impl Library {
 }
 
 /// Zero where nothing can be learned, which a trained artefact rules out.
-fn drifts(artefact: &Artefact, panel: &Panel) -> Vec<f64> {
-    let features = FeatureTable::compute(&Inputs::of(panel));
-    let cutoff = [days::day(artefact.as_of) + 1];
-    let drift = |horizon: usize| {
-        let labels = Labels::new(panel, &features, horizon);
-        let task = Task { features: &features, labels: &labels };
-        match Family::Drift.forecaster().fit(&task, &cutoff).as_deref() {
-            Ok([Fitted::Constant(drift)]) => *drift,
-            Ok(_) | Err(_) => 0.0,
-        }
-    };
-    artefact.models.iter().map(|model| drift(model.horizon)).collect()
+fn drifts(artefact: &Artefact, view: &View) -> Vec<f64> {
+    let kept: Option<Vec<f64>> = artefact.models.iter().map(|model| model.drift).collect();
+    kept.unwrap_or_else(|| {
+        // An artefact from before it kept them.
+        let panel = view.panel(artefact.as_of);
+        let features = FeatureTable::compute(&Inputs::of(&panel));
+        let cutoff = [days::day(artefact.as_of) + 1];
+        let drift = |horizon: usize| {
+            let labels = Labels::new(&panel, &features, horizon);
+            let task = Task { features: &features, labels: &labels };
+            match Family::Drift.forecaster().fit(&task, &cutoff).as_deref() {
+                Ok([Fitted::Constant(drift)]) => *drift,
+                Ok(_) | Err(_) => 0.0,
+            }
+        };
+        artefact.models.iter().map(|model| drift(model.horizon)).collect()
+    })
 }

@@ -57,9 +57,10 @@ impl View {
         &self.raw
     }
 
-    /// What was known of prices at the end of a session, on the share count of that session.
+    /// What was known of prices at the end of a session, on the share count of that session, parted where they do not go
+    /// on.
     pub fn panel(&self, as_of: Session) -> Panel {
-        self.raw.as_of(as_of).adjust(&self.splits, as_of)
+        self.raw.as_of(as_of).adjust(&self.splits, as_of).parted()
     }
 
     /// All bars on the share count of the last session.

@@ -2,7 +2,8 @@
 //! bytes are opened only when their digest is the expected one.
 //!
 //! Format: `ALMANACM`, a format number, then the fields of [`Artefact`] in their order (see `bytes.rs` and `models.rs`).
-//! Format 1, which is still read, ended before the reference of the features.
+//! Earlier ones are still read: format 1 ended before the reference of the features, formats 1 and 2 kept neither drift nor
+//! spread.
 
 mod bytes;
 mod models;
@@ -16,14 +17,16 @@ use sha2::{Digest, Sha256};
 use crate::conformal::{Calibration, Scale};
 use crate::days;
 use crate::drift::FeatureReference;
-use crate::models::{Family, Fitted};
+use crate::models::{Family, Fitted, Spread};
 use bytes::{Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"ALMANACM";
 /// Raised with every change of the format; bytes of a later format are refused.
-const FORMAT: u64 = 2;
-/// The format that keeps no reference of the features.
-const WITHOUT_REFERENCE: u64 = 1;
+const FORMAT: u64 = 3;
+/// The first format that keeps a reference of the features.
+const WITH_REFERENCE: u64 = 2;
+/// The first format that keeps the drift and the spread of the features.
+const WITH_DRIFT: u64 = 3;
 
 /// A trained model with everything needed to forecast with it and to train it again.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +49,8 @@ pub struct Artefact {
     pub code_version: String,
     /// What the features looked like in training; empty in artefacts of format 1.
     pub reference: FeatureReference,
+    /// Where the features lay in training, whatever the model makes of them; unknown in artefacts of formats 1 and 2.
+    pub spread: Option<Spread>,
 }
 
 /// The model of one horizon.
@@ -55,6 +60,8 @@ pub struct HorizonModel {
     pub horizon: usize,
     /// Labels it learned from.
     pub training_rows: usize,
+    /// Their mean when it was made, a baseline beside every forecast; unknown in artefacts of formats 1 and 2.
+    pub drift: Option<f64>,
     /// What it learned.
     pub fitted: Fitted,
     /// What the scale of its uncertainty is computed with; only where that is [`Scale::Har`].
@@ -114,6 +121,10 @@ impl Artefact {
         out.int(self.seed);
         out.text(&self.code_version);
         reference::write(&mut out, &self.reference);
+        out.byte(u8::from(self.spread.is_some()));
+        if let Some(spread) = &self.spread {
+            models::write_spread(&mut out, spread);
+        }
         out.bytes
     }
 
@@ -129,18 +140,30 @@ impl Artefact {
         Self::parse(bytes)
     }
 
+    /// How many deviations a value of a feature lies from the mean of training.
+    ///
+    /// # Panics
+    /// When there are not that many features.
+    pub fn distance(&self, model: &HorizonModel, feature: usize, value: f64) -> f64 {
+        match &self.spread {
+            Some(spread) => spread.distance(feature, value),
+            None => model.fitted.distance(feature, value),
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, ArtefactError> {
         let mut input = Reader { rest: bytes.strip_prefix(MAGIC).ok_or(ArtefactError::Foreign)? };
         let format = input.int()?;
-        if format != FORMAT && format != WITHOUT_REFERENCE {
+        if !(1..=FORMAT).contains(&format) {
             return Err(ArtefactError::UnknownFormat { found: format });
         }
         let family = models::read_family(&mut input)?;
         let names = input.count(8)?;
         let features = (0..names).map(|_| input.text()).collect::<Result<Vec<_>, _>>()?;
         let models = input.count(8)?;
-        let models =
-            (0..models).map(|_| read_model(&mut input, features.len())).collect::<Result<Vec<_>, _>>()?;
+        let models = (0..models)
+            .map(|_| read_model(&mut input, features.len(), format))
+            .collect::<Result<Vec<_>, _>>()?;
         let count = features.len();
         let artefact = Self {
             family,
@@ -151,11 +174,12 @@ impl Artefact {
             data_digest: input.text()?,
             seed: input.int()?,
             code_version: input.text()?,
-            reference: if format == WITHOUT_REFERENCE {
+            reference: if format < WITH_REFERENCE {
                 FeatureReference::default()
             } else {
                 reference::read(&mut input, count)?
             },
+            spread: if format < WITH_DRIFT { None } else { read_spread(&mut input, count)? },
         };
         if input.rest.is_empty() {
             Ok(artefact)
@@ -165,9 +189,19 @@ impl Artefact {
     }
 }
 
+fn read_spread(input: &mut Reader<'_>, features: usize) -> Result<Option<Spread>, ArtefactError> {
+    match input.byte()? {
+        0 => Ok(None),
+        1 => models::read_spread(input, features).map(Some),
+        _ => Err(ArtefactError::Malformed("a spread that is neither there nor not")),
+    }
+}
+
 fn write_model(out: &mut Writer, model: &HorizonModel) {
     out.int(model.horizon as u64);
     out.int(model.training_rows as u64);
+    // No drift is NaN: a mean of returns never is.
+    out.float(model.drift.unwrap_or(f64::NAN));
     models::write_fitted(out, &model.fitted);
     out.byte(match model.calibration.scale {
         Scale::Constant => 0,
@@ -186,12 +220,13 @@ fn write_model(out: &mut Writer, model: &HorizonModel) {
     out.floats(&model.calibration.grid);
 }
 
-fn read_model(input: &mut Reader<'_>, features: usize) -> Result<HorizonModel, ArtefactError> {
+fn read_model(input: &mut Reader<'_>, features: usize, format: u64) -> Result<HorizonModel, ArtefactError> {
     let horizon = input.size()?;
     if horizon == 0 {
         return Err(ArtefactError::Malformed("a horizon of zero"));
     }
     let training_rows = input.size()?;
+    let drift = if format < WITH_DRIFT { None } else { Some(input.float()?).filter(|drift| !drift.is_nan()) };
     let fitted = models::read_fitted(input, features)?;
     let scale = match input.byte()? {
         0 => Scale::Constant,
@@ -211,7 +246,7 @@ fn read_model(input: &mut Reader<'_>, features: usize) -> Result<HorizonModel, A
         Calibration::from_parts(scale, rows, grid, instruments).ok_or(ArtefactError::Malformed(
             "score quantiles that fall or are not 199, or a factor of an instrument below zero",
         ))?;
-    Ok(HorizonModel { horizon, training_rows, fitted, volatility, calibration })
+    Ok(HorizonModel { horizon, training_rows, drift, fitted, volatility, calibration })
 }
 
 #[cfg(test)]
@@ -233,6 +268,7 @@ mod tests {
         let model = |horizon, fitted| HorizonModel {
             horizon,
             training_rows: 1234,
+            drift: Some(3e-4),
             fitted,
             volatility: None,
             calibration: calibration.clone(),
@@ -247,6 +283,7 @@ mod tests {
             seed: 42,
             code_version: "0.1.0".to_owned(),
             reference: FeatureReference { columns: vec![column(0.5), column(-2.0)] },
+            spread: Some(Spread { mean: vec![0.5, -2.0], std: vec![1.0, 0.25] }),
         }
     }
 
@@ -257,15 +294,23 @@ mod tests {
 
     /// The artefact above as the first format wrote it.
     const FORMAT_1: &[u8] = include_bytes!("../../tests/fixtures/artefact-1.model");
-    /// The same as the second format writes it.
+    /// The same as the second format wrote it.
     const FORMAT_2: &[u8] = include_bytes!("../../tests/fixtures/artefact-2.model");
+    /// The same as the third format writes it.
+    const FORMAT_3: &[u8] = include_bytes!("../../tests/fixtures/artefact-3.model");
 
     #[test]
     fn every_format_there_has_been_is_still_read() {
-        let without = Artefact { reference: FeatureReference::default(), ..artefact() };
-        assert_eq!(Artefact::open(FORMAT_1, &digest(FORMAT_1)).unwrap(), without);
-        assert_eq!(Artefact::open(FORMAT_2, &digest(FORMAT_2)).unwrap(), artefact());
-        assert_eq!(artefact().to_bytes(), FORMAT_2, "what is written today is the last of them");
+        let mut second = artefact();
+        second.models.iter_mut().for_each(|model| model.drift = None);
+        second.spread = None;
+        let first = Artefact { reference: FeatureReference::default(), ..second.clone() };
+        assert_eq!(Artefact::open(FORMAT_1, &digest(FORMAT_1)).unwrap(), first);
+        assert_eq!(Artefact::open(FORMAT_2, &digest(FORMAT_2)).unwrap(), second);
+        assert_eq!(Artefact::open(FORMAT_3, &digest(FORMAT_3)).unwrap(), artefact());
+        assert_eq!(artefact().to_bytes(), FORMAT_3, "what is written today is the last of them");
+        let without = second.to_bytes();
+        assert_eq!(Artefact::open(&without, &digest(&without)).unwrap(), second);
     }
 
     #[test]

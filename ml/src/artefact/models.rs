@@ -178,12 +178,12 @@ fn read_linear(input: &mut Reader<'_>, features: usize) -> Result<Linear, Artefa
     Ok(Linear { mean, std, coefficient, intercept: input.float()? })
 }
 
-fn write_spread(out: &mut Writer, spread: &Spread) {
+pub(super) fn write_spread(out: &mut Writer, spread: &Spread) {
     out.floats(&spread.mean);
     out.floats(&spread.std);
 }
 
-fn read_spread(input: &mut Reader<'_>, features: usize) -> Result<Spread, ArtefactError> {
+pub(super) fn read_spread(input: &mut Reader<'_>, features: usize) -> Result<Spread, ArtefactError> {
     let (mean, std) = (input.floats()?, input.floats()?);
     if mean.len() != features || std.len() != features {
         return Err(ArtefactError::Malformed("not one mean and deviation per feature"));

@@ -18,6 +18,7 @@ use crate::days;
 
 pub use csv_file::decode_csv;
 pub use parquet_file::{decode_parquet, encode_parquet, read_parquet};
+pub(crate) use series::looks_split;
 pub use series::{Jump, JumpKind, jumps};
 
 /// Bars of many instruments, one entry per row in each column.

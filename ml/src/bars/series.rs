@@ -66,6 +66,12 @@ pub fn jumps(open: &[f64], close: &[f64]) -> Vec<Jump> {
     found
 }
 
+/// The ratio of the split that a bar looks like beside the close before it, whatever comes after.
+pub(crate) fn looks_split(open: f64, close: f64, before: f64) -> Option<f64> {
+    // The smallest ratio with the largest tolerance: nothing nearer can be one, and most bars need no logarithm.
+    if (0.6..=1.6).contains(&(close / before)) { None } else { split_ratio(open, close, before) }
+}
+
 fn split_ratio(open: f64, close: f64, before: f64) -> Option<f64> {
     let opened =
         if open.is_finite() && open > 0.0 { libm::log(before / open) } else { libm::log(before / close) };

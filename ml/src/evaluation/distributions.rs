@@ -7,6 +7,9 @@ use crate::conformal::{Calibration, Crps, Distribution, QUANTILES};
 
 /// Columns of the histogram of [`DistributionMetrics::pit`].
 const TENTHS: usize = 10;
+/// Nobody is taken to move less than this (log return a session), or the first move after weeks of silence would decide a
+/// whole evaluation.
+const QUIETEST: f64 = 1e-3;
 /// A probability that turned out wrong costs no more than if it had been this.
 const SMALLEST_PROBABILITY: f64 = 1e-3;
 
@@ -26,6 +29,8 @@ pub struct DistributionMetrics {
     pub log_score: f64,
     /// The same for always giving the share of rises seen in calibration.
     pub log_score_climatology: f64,
+    /// Mean QLIKE loss of the variance of the distribution, ln variance + return² / variance (Patton 2011); lower is better.
+    pub qlike: f64,
     /// The share of outcomes in each tenth of their forecast's distribution, from the lowest (the histogram of the
     /// probability integral transform): all a tenth where the distributions are right.
     pub pit: Vec<f64>,
@@ -46,6 +51,8 @@ pub(super) struct Tally {
     pub interval_score: [f64; 2],
     /// Outcomes they held.
     pub held: [f64; 2],
+    /// QLIKE losses of the distribution's variance and of that of the last 20 sessions.
+    pub qlike: [f64; 2],
     tenths: [f64; TENTHS],
 }
 
@@ -59,6 +66,8 @@ pub(super) struct Forecast<'a> {
     pub distribution: &'a Distribution,
     /// The share of rises seen in calibration.
     pub rises: f64,
+    /// The standard deviations (log return over the horizon) by the distribution and by the last 20 sessions, [`audible`].
+    pub volatilities: [f64; 2],
 }
 
 impl Tally {
@@ -82,6 +91,9 @@ impl Tally {
             self.interval_score[place] += high - low + 2.0 / (1.0 - level) * outside;
             self.held[place] += f64::from(u8::from(outside == 0.0));
         }
+        for (loss, volatility) in self.qlike.iter_mut().zip(forecast.volatilities) {
+            *loss += qlike(volatility, actual);
+        }
         let below = forecast.calibration.cumulative(forecast.expected, forecast.scale, actual);
         self.tenths[((below * TENTHS as f64) as usize).min(TENTHS - 1)] += 1.0;
     }
@@ -98,6 +110,7 @@ impl Tally {
         add(&mut self.log_score, &other.log_score);
         add(&mut self.interval_score, &other.interval_score);
         add(&mut self.held, &other.held);
+        add(&mut self.qlike, &other.qlike);
         add(&mut self.tenths, &other.tenths);
     }
 
@@ -110,9 +123,22 @@ impl Tally {
             brier_climatology: mean(self.brier[1]),
             log_score: mean(self.log_score[0]),
             log_score_climatology: mean(self.log_score[1]),
+            qlike: mean(self.qlike[0]),
             pit: self.tenths.iter().map(|&count| mean(count)).collect(),
         }
     }
+}
+
+/// A standard deviation over a horizon that is not below [`QUIETEST`].
+pub(super) fn audible(volatility: f64, horizon: usize) -> f64 {
+    volatility.max(QUIETEST * (horizon as f64).sqrt())
+}
+
+/// What it costs to expect the variance of a volatility (Patton 2011, table 1): least on average for whoever expects the true
+/// one, though a squared return says little of it. Without the terms of the return alone it is finite where nothing moved.
+fn qlike(volatility: f64, actual: f64) -> f64 {
+    let variance = volatility * volatility;
+    libm::log(variance) + actual * actual / variance
 }
 
 /// What it costs to give `quantile` as the one of a probability (Koenker & Bassett 1978).
@@ -144,6 +170,7 @@ mod tests {
             scale: 1.0,
             distribution: &distribution,
             rises: 0.5,
+            volatilities: [calibration.standard_deviation(), 0.1],
         };
         let mut tally = Tally::default();
         outcomes.for_each(|actual| tally.add(&forecast, actual));
@@ -156,6 +183,26 @@ mod tests {
         let metrics = scored(std::iter::once(0.0));
         assert!((metrics.crps - 1.0 / 6.0).abs() < 1e-3, "{}", metrics.crps);
         assert!((metrics.brier - 0.25).abs() < 0.01 && (metrics.log_score - 2.0_f64.ln()).abs() < 0.02);
+    }
+
+    #[test]
+    fn nobody_gains_by_expecting_another_variance_than_the_true_one() {
+        let outcomes = || (0..1000).map(|i| f64::from(i) / 500.0 - 0.999);
+        let loss = |volatility: f64| outcomes().map(|actual| qlike(volatility, actual)).sum::<f64>() / 1000.0;
+        let right = 1.0 / 3.0_f64.sqrt();
+        assert!((loss(right) - ((1.0_f64 / 3.0).ln() + 1.0)).abs() < 1e-4, "{}", loss(right));
+        assert!((scored(outcomes()).qlike - loss(right)).abs() < 1e-4);
+        for other in [0.8, 0.95, 1.05, 1.25] {
+            assert!(loss(right * other) > loss(right), "{other}");
+        }
+        // Too little costs more than too much.
+        assert!(loss(right / 2.0) > loss(right * 2.0));
+    }
+
+    #[test]
+    fn a_stock_that_has_not_moved_is_not_taken_for_dead() {
+        assert!(qlike(audible(0.0, 5), 0.0).is_finite());
+        assert!((audible(0.0, 4) - 0.002).abs() < 1e-12 && (audible(0.03, 4) - 0.03).abs() < 1e-12);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::distributions::{DistributionMetrics, Forecast, Tally};
+use super::distributions::{DistributionMetrics, Forecast, Tally, audible};
 use super::ranked::{self, Ranked};
 use super::walk::TestRows;
 use crate::conformal::{Calibration, Crps, Scale, instrument_factors, symmetric_quantile};
@@ -186,12 +186,15 @@ pub(super) fn published(
     let (mut forecasts, mut outcomes) = (Vec::new(), Vec::new());
     let crps: Vec<Option<Crps<'_>>> =
         folds.iter().map(|fold| Some(fold.as_ref()?.0.calibration.crps())).collect();
+    let deviations: Vec<Option<f64>> =
+        folds.iter().map(|fold| Some(fold.as_ref()?.0.calibration.standard_deviation())).collect();
     let mut level = (units.scale == Scale::Har).then(|| Level::new(rows.horizon, units.reaction));
     for day in &groups.days {
         let first = day[0] as usize;
         let fold = usize::from(rows.fold[first]);
         let (calibrated, rises) = folds[fold].as_ref()?;
         let crps = crps[fold].as_ref()?;
+        let deviation = deviations[fold]?;
         let widened = level.as_mut().map_or(1.0, |level| level.at(rows.session[first]));
         let usual_end = usual_end(rows, day);
         let (mut missed, mut ended) = (0, 0);
@@ -219,6 +222,8 @@ pub(super) fn published(
                 scale: unit,
                 distribution: &distribution,
                 rises: *rises,
+                volatilities: [deviation * unit, Scale::Volatility.of(rows.volatility[i], rows.horizon)]
+                    .map(|volatility| audible(volatility, rows.horizon)),
             };
             tally.add(&forecast, actual);
             probability_up[i] = distribution.probability_up;

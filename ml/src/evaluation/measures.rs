@@ -60,6 +60,8 @@ pub enum Baseline {
     AlwaysUp,
     /// Saying one fifth for each fifth.
     Uniform,
+    /// The volatility of the last 20 sessions.
+    RecentVolatility,
     /// What was promised.
     Nominal,
 }
@@ -93,6 +95,7 @@ impl Baseline {
             Self::Climatology => "climatology",
             Self::AlwaysUp => "always saying up",
             Self::Uniform => "saying a fifth for each fifth",
+            Self::RecentVolatility => "the volatility of the last 20 sessions",
             Self::Nominal => "what was promised",
         }
     }
@@ -122,6 +125,7 @@ pub(super) fn measure(field: &Field<'_>, draws: &Draws) -> Vec<Measured> {
     let published = (field.model.published, field.zero.published, field.drift.published, field.climatology);
     if let (Some(model), Some(zero), Some(drift), Some(climatology)) = published {
         all.extend(distributions(&bench, model, [zero, drift, climatology]));
+        all.push(volatility(&bench, model, climatology));
         all.extend(directions(&bench, model, [zero, drift]));
         all.extend(fifths(field, &bench, model, [zero, drift]));
     }
@@ -322,6 +326,14 @@ fn distributions(bench: &Bench<'_>, model: &Published, others: [&Published; 3]) 
         bench.measured(name, Better::Nominal, &held, &[(Baseline::Nominal, nominal)])
     });
     scores.chain(held).collect()
+}
+
+fn volatility(bench: &Bench<'_>, model: &Published, climatology: &Published) -> Measured {
+    let others = [
+        (Baseline::RecentVolatility, of_tallies(model, |day| day.qlike[1])),
+        (Baseline::Climatology, of_tallies(climatology, |day| day.qlike[0])),
+    ];
+    bench.measured("qlike", Better::Lower, &of_tallies(model, |day| day.qlike[0]), &others)
 }
 
 fn directions(bench: &Bench<'_>, model: &Published, others: [&Published; 2]) -> Vec<Measured> {

@@ -102,6 +102,14 @@ pub struct Scores {
     pub distribution: Option<DistributionMetrics>,
 }
 
+impl Scores {
+    /// The published interval of a level (of [`LEVELS`]); nothing when a quarter could not be calibrated.
+    pub fn published(&self, level: f64) -> Option<&IntervalMetrics> {
+        let of_level = |it: &&IntervalMetrics| (it.level - level).abs() < 1e-9;
+        self.intervals.iter().filter(|it| it.method == Method::Published).find(of_level)
+    }
+}
+
 /// One scored quarter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuarterSummary {

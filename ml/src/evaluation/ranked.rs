@@ -1,17 +1,9 @@
-//! How well distributions tell which fifth of its session an instrument's return will lie in: the ranked probability score
-//! of the M6 competition (Makridakis et al. 2024; Epstein 1969).
-//!
-//! The chances of the fifths follow from the published distributions: the bounds between the fifths are those of all
-//! instruments' distributions mixed, and an instrument's chance of a fifth is what its own distribution has between them.
-//! So whoever moves more is likelier at both ends. Saying 1/5 for each scores 0.16.
+//! How well distributions tell which fifth of its session an instrument's return will lie in ([`crate::fifths`]): the
+//! ranked probability score of the M6 competition (Makridakis et al. 2024; Epstein 1969). Saying 1/5 for each scores 0.16.
 
-use super::ranks::{NEEDED_INSTRUMENTS, average_ranks};
+use super::ranks::average_ranks;
 use crate::conformal::Calibration;
-
-/// Into so many parts a session's returns are ranked.
-const FIFTHS: usize = 5;
-/// Each distribution gives so many evenly spaced quantiles to the mixture.
-const MIXED: usize = 10;
+use crate::fifths::{FIFTHS, Fifths};
 
 /// The scores of one session, means over its instruments.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,40 +16,19 @@ pub(super) struct Ranked {
 
 /// Scores the distributions (expected return, scale) of a session; nothing where there are too few to be ranked.
 pub(super) fn score(calibration: &Calibration, forecasts: &[(f64, f64)], actual: &[f64]) -> Option<Ranked> {
-    let n = forecasts.len();
-    if n < NEEDED_INSTRUMENTS {
-        return None;
-    }
-    let bounds = bounds(calibration, forecasts);
+    let (fifths, n) = (Fifths::of(calibration, forecasts)?, forecasts.len());
     let ranks = average_ranks(actual.iter().copied(), &mut Vec::new());
     let (mut score, mut uniform) = (0.0, 0.0);
     for (&(expected, scale), rank) in forecasts.iter().zip(ranks) {
         let fifth = ((rank - 0.5) / n as f64 * FIFTHS as f64) as usize;
-        for (place, &bound) in bounds.iter().enumerate() {
+        for (place, chance) in fifths.below(expected, scale).into_iter().enumerate() {
             let below = f64::from(u8::from(fifth <= place));
-            score += (calibration.cumulative(expected, scale, bound) - below).powi(2);
+            score += (chance - below).powi(2);
             uniform += ((place + 1) as f64 / FIFTHS as f64 - below).powi(2);
         }
     }
     let mean = |sum: f64| sum / (FIFTHS * n) as f64;
     Some(Ranked { score: mean(score), uniform: mean(uniform) })
-}
-
-/// The four bounds between the fifths of all distributions mixed.
-fn bounds(calibration: &Calibration, forecasts: &[(f64, f64)]) -> [f64; FIFTHS - 1] {
-    let scores: [f64; MIXED] =
-        std::array::from_fn(|k| calibration.grid[(2 * k + 1) * calibration.grid.len() / (2 * MIXED)]);
-    let mixed = forecasts.iter().flat_map(|(expected, scale)| scores.map(|score| expected + score * scale));
-    let mut mixed: Vec<f64> = mixed.collect();
-    let places: [usize; FIFTHS - 1] = std::array::from_fn(|k| (k + 1) * mixed.len() / FIFTHS);
-    let mut from = 0;
-    places.map(|place| {
-        let (below, at, _) = mixed[from..].select_nth_unstable_by(place - from, f64::total_cmp);
-        // Halfway to the value below it, so that distributions which are all alike are parted where they should be.
-        let bound = f64::midpoint(below.iter().copied().fold(f64::NEG_INFINITY, f64::max), *at);
-        from = place;
-        bound
-    })
 }
 
 #[cfg(test)]

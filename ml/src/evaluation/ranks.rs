@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::walk::TestRows;
-
-/// Fewer instruments a session are not ranked.
-pub(super) const NEEDED_INSTRUMENTS: usize = 20;
+use crate::fifths::NEEDED_INSTRUMENTS;
 
 /// The daily rank correlation (Spearman) of forecast and outcome over the instruments of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

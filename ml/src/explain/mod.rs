@@ -153,7 +153,7 @@ impl Explainer {
         let contribution = |(feature, amount): (usize, f64)| Contribution {
             feature: self.artefact.features[feature].clone(),
             value: values[feature],
-            deviations: model.fitted.distance(feature, values[feature]),
+            deviations: self.artefact.distance(model, feature, values[feature]),
             amount,
         };
         Reasons {

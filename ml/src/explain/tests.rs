@@ -49,17 +49,7 @@ fn with_another_future(panel: &Panel, session: NaiveDate) -> Panel {
 fn base_and_contributions_sum_up_to_the_forecast_for_every_family() {
     let panel = testing::panel(6, 900, 5);
     let session = panel.latest_session().unwrap();
-    let families = [
-        Family::Zero,
-        Family::Drift,
-        Family::InstrumentDrift,
-        Family::Ridge { alpha: 10.0 },
-        Family::ElasticNet { penalty: 1e-5, l1_ratio: 0.5 },
-        Family::Logistic { alpha: 10.0 },
-        Family::Boosted(TREES),
-        Family::Ensemble { alpha: 10.0, boosted: TREES },
-    ];
-    for family in families {
+    for family in testing::families(TREES) {
         let explainer = Explainer::new(artefact(&panel, family), &Inputs::of(&panel), session).unwrap();
         for (key, horizon) in [("I00", 1), ("I05", 5)] {
             let explanation = explained(&explainer, key, horizon);

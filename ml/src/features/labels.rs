@@ -20,10 +20,9 @@ impl Labels {
     pub fn new(panel: &Panel, features: &FeatureTable, horizon: usize) -> Self {
         let mut value = vec![f64::NAN; panel.len()];
         let mut end = vec![i32::MAX; panel.len()];
-        for instrument in 0..panel.keys().len() {
-            let rows = panel.rows(instrument);
+        for rows in (0..panel.keys().len()).flat_map(|instrument| panel.runs(instrument)) {
             let (log_close, session) =
-                (&features.log_close()[rows.clone()], panel.series(instrument).session);
+                (&features.log_close()[rows.clone()], &panel.bars().session[rows.clone()]);
             for t in 0..rows.len().saturating_sub(horizon) {
                 value[rows.start + t] = log_close[t + horizon] - log_close[t];
                 end[rows.start + t] = session[t + horizon];

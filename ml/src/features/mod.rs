@@ -91,21 +91,31 @@ pub struct FeatureTable {
 impl FeatureTable {
     /// The features of all rows. Where one is not defined yet, it is NaN and the row not usable.
     pub fn compute(inputs: &Inputs<'_>) -> Self {
+        Self::compute_from(inputs, i32::MIN)
+    }
+
+    /// The features of the rows of a session (days since 1970-01-01) and of later ones, bit by bit those of
+    /// [`FeatureTable::compute`]. Earlier rows are not usable, and cost next to nothing.
+    pub fn compute_from(inputs: &Inputs<'_>, first: i32) -> Self {
         let names = inputs.names();
         let rows = inputs.panel.len();
         let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
         let mut columns: Vec<Vec<f64>> = names.iter().map(|_| vec![0.0; rows]).collect();
-        let mut usable = vec![true; rows];
+        let mut usable = vec![false; rows];
         let mut room = Room::default();
-        for instrument in 0..inputs.panel.keys().len() {
-            let rows = inputs.panel.rows(instrument);
-            let series = inputs.panel.series(instrument);
+        let runs = (0..inputs.panel.keys().len())
+            .flat_map(|instrument| inputs.panel.runs(instrument).map(move |rows| (instrument, rows)));
+        for (instrument, rows) in runs {
+            let series = inputs.panel.part(instrument, rows.clone());
+            let wanted = series.session.partition_point(|&session| session < first)..rows.len();
+            let within = rows.start + wanted.start..rows.end;
             let mut out: Vec<&mut [f64]> =
-                columns.iter_mut().map(|column| &mut column[rows.clone()]).collect();
-            fill(inputs, &series, &log_close[rows.clone()], 0..rows.len(), &mut room, &mut out);
+                columns.iter_mut().map(|column| &mut column[within.clone()]).collect();
+            fill(inputs, &series, &log_close[rows], wanted, &mut room, &mut out);
             // While the columns are still at hand.
+            usable[within.clone()].fill(true);
             for column in &out {
-                for (usable, value) in usable[rows.clone()].iter_mut().zip(column.iter()) {
+                for (usable, value) in usable[within.clone()].iter_mut().zip(column.iter()) {
                     *usable &= value.is_finite();
                 }
             }
@@ -114,11 +124,20 @@ impl FeatureTable {
         Self { names, columns, log_close, places, usable }
     }
 
-    /// Other columns of the same rows, usable where all of them are finite.
-    pub(crate) fn of_columns(names: Vec<&'static str>, columns: Vec<Vec<f64>>, rows: &Self) -> Self {
+    /// Other columns of the same rows, usable where all of them are finite and the session is `first` or a later one.
+    pub(crate) fn of_columns(
+        names: Vec<&'static str>,
+        columns: Vec<Vec<f64>>,
+        rows: &Self,
+        first: i32,
+    ) -> Self {
+        let places = Arc::clone(&rows.places);
         let usable =
-            (0..rows.len()).map(|row| columns.iter().all(|column| column[row].is_finite())).collect();
-        Self { names, columns, log_close: rows.log_close.clone(), places: Arc::clone(&rows.places), usable }
+            places.session.iter().enumerate().map(|(row, &session)| {
+                session >= first && columns.iter().all(|column| column[row].is_finite())
+            });
+        let usable = usable.collect();
+        Self { names, columns, log_close: rows.log_close.clone(), places, usable }
     }
 
     /// The features of one row of one instrument (the `t`-th of its own, from 0), bit by bit those of
@@ -127,16 +146,10 @@ impl FeatureTable {
     /// # Panics
     /// When there is no such instrument or row.
     pub fn at(inputs: &Inputs<'_>, instrument: usize, t: usize) -> Vec<f64> {
-        let whole = inputs.panel.series(instrument);
-        let series = Series {
-            session: &whole.session[..=t],
-            open: &whole.open[..=t],
-            high: &whole.high[..=t],
-            low: &whole.low[..=t],
-            close: &whole.close[..=t],
-            volume: &whole.volume[..=t],
-            ..whole
-        };
+        let row = inputs.panel.rows(instrument).start + t;
+        let run = inputs.panel.run_of(row).start..row + 1;
+        let t = row - run.start;
+        let series = inputs.panel.part(instrument, run);
         let mut values = vec![0.0; inputs.names().len()];
         let mut out: Vec<&mut [f64]> = values.chunks_mut(1).collect();
         // Only the rows within the longest look-back need their logarithm.

@@ -14,16 +14,31 @@ use crate::{Panel, testing};
 const TREES: Choices =
     Choices { trees: 6, rate: 0.3, leaves: 5, smallest_leaf: 20, penalty: 1.0, parts: 3, seed: 1 };
 
-const FAMILIES: [Family; 8] = [
-    Family::Zero,
-    Family::Drift,
-    Family::InstrumentDrift,
-    Family::Ridge { alpha: 10.0 },
-    Family::ElasticNet { penalty: 1e-5, l1_ratio: 0.5 },
-    Family::Logistic { alpha: 10.0 },
-    Family::Boosted(TREES),
-    Family::Ensemble { alpha: 10.0, boosted: TREES },
-];
+fn families() -> [Family; Family::TRAINABLE.len()] {
+    testing::families(TREES)
+}
+
+/// Those that look at features, and with them at more than who it is.
+fn families_that_rank() -> impl Iterator<Item = Family> {
+    families().into_iter().filter(|family| match family {
+        Family::Zero | Family::Drift | Family::InstrumentDrift | Family::Onnx => false,
+        Family::Ridge { .. }
+        | Family::ElasticNet { .. }
+        | Family::Logistic { .. }
+        | Family::Boosted(_)
+        | Family::Ensemble { .. } => true,
+    })
+}
+
+/// Models that were trained elsewhere: a forest and a linear one, which have learnt nothing of any world here.
+fn imported() -> Vec<Fitted> {
+    let files: [&[u8]; 2] = [
+        include_bytes!("../../tests/fixtures/onnx/forest.onnx"),
+        include_bytes!("../../tests/fixtures/onnx/scaled_elastic_net.onnx"),
+    ];
+    let spread = Spread { mean: vec![0.1; 19], std: vec![1.0; 19] };
+    files.map(|file| Fitted::Onnx(Onnx::new(file.to_vec(), spread.clone()).unwrap())).to_vec()
+}
 
 struct World {
     panel: Panel,
@@ -51,6 +66,12 @@ impl World {
         family.forecaster().fit(&self.task(), cutoffs).unwrap()
     }
 
+    /// Models of every family, also of those that are trained elsewhere.
+    fn models(&self, cutoffs: &[i32]) -> Vec<(Family, Vec<Fitted>)> {
+        let learnt = families().into_iter().map(|family| (family, self.fit(family, cutoffs)));
+        learnt.chain([(Family::Onnx, imported())]).collect()
+    }
+
     /// What models expect of all usable rows.
     fn predicted(&self, fitted: &Fitted) -> Vec<f64> {
         let mut values = Vec::new();
@@ -75,6 +96,7 @@ fn artefact(family: Family, fitted: &[Fitted]) -> Artefact {
     let model = |(place, fitted): (usize, &Fitted)| HorizonModel {
         horizon: place + 1,
         training_rows: 1,
+        drift: None,
         fitted: fitted.clone(),
         volatility: None,
         calibration: calibration.clone(),
@@ -90,6 +112,7 @@ fn artefact(family: Family, fitted: &[Fitted]) -> Artefact {
         seed: 0,
         code_version: String::new(),
         reference: FeatureReference::default(),
+        spread: None,
     }
 }
 
@@ -117,7 +140,7 @@ fn every_family_learns_nothing_from_labels_that_end_at_or_after_the_cutoff() {
         }
     }
     let other = World::new(Panel::new(bars), 5);
-    for family in FAMILIES {
+    for family in families() {
         let (a, b) = (world.fit(family, &cutoffs), other.fit(family, &cutoffs));
         assert_eq!(bytes(family, &a), bytes(family, &b), "{}", family.name());
     }
@@ -127,7 +150,7 @@ fn every_family_learns_nothing_from_labels_that_end_at_or_after_the_cutoff() {
 fn every_family_gives_one_finite_model_per_cutoff_and_the_same_when_asked_alone() {
     let world = World::new(reverting(4, 400, 3), 1);
     let cutoffs = world.cutoffs([150, 250, 399]);
-    for family in FAMILIES {
+    for family in families() {
         let together = world.fit(family, &cutoffs);
         assert_eq!(together.len(), cutoffs.len());
         let alone = world.fit(family, &cutoffs[2..]);
@@ -142,7 +165,7 @@ fn every_family_gives_one_finite_model_per_cutoff_and_the_same_when_asked_alone(
 fn threads_change_no_bit_and_neither_does_another_run() {
     let world = World::new(reverting(4, 400, 5), 1);
     let cutoffs = world.cutoffs([150, 200, 250, 300, 399]);
-    for family in FAMILIES {
+    for family in families() {
         let on = |threads| {
             let threads = Threads::new(threads).unwrap();
             bytes(family, &family.forecaster_on(threads).fit(&world.task(), &cutoffs).unwrap())
@@ -169,7 +192,7 @@ fn rows_with_a_feature_or_label_that_is_no_number_teach_nothing() {
     let mut other = features.column(1).to_vec();
     other.iter_mut().enumerate().filter(|(row, _)| missing(*row)).for_each(|(_, value)| *value = 1e6);
     let spoilt = features.clone().with_column(1, other);
-    for family in FAMILIES {
+    for family in families() {
         let fit = |features| {
             let task = Task { features, labels: &world.labels };
             bytes(family, &family.forecaster().fit(&task, &cutoffs).unwrap())
@@ -181,8 +204,7 @@ fn rows_with_a_feature_or_label_that_is_no_number_teach_nothing() {
 #[test]
 fn every_family_survives_the_way_through_an_artefact_byte_for_byte() {
     let world = World::new(reverting(4, 400, 11), 1);
-    for family in FAMILIES {
-        let fitted = world.fit(family, &world.cutoffs([250, 399]));
+    for (family, fitted) in world.models(&world.cutoffs([250, 399])) {
         let written = bytes(family, &fitted);
         let opened = Artefact::open(&written, &digest(&written)).unwrap();
         assert_eq!(opened, artefact(family, &fitted), "{}", family.name());
@@ -198,8 +220,8 @@ fn every_family_survives_the_way_through_an_artefact_byte_for_byte() {
 #[test]
 fn truncated_or_corrupt_bytes_of_any_family_are_refused_and_never_panic() {
     let world = World::new(reverting(4, 400, 13), 1);
-    for family in FAMILIES {
-        let written = bytes(family, &world.fit(family, &world.cutoffs([399])));
+    for (family, fitted) in world.models(&world.cutoffs([399])) {
+        let written = bytes(family, &fitted);
         for length in (0..written.len()).step_by(written.len() / 700 + 1) {
             let part = &written[..length];
             assert!(Artefact::open(part, &digest(part)).is_err(), "{}: {length} bytes", family.name());
@@ -229,7 +251,7 @@ fn another_unit_of_a_feature_changes_no_forecast() {
         features: world.features.clone().with_column(9, scaled),
         ..World::new(world.panel.clone(), 1)
     };
-    for family in FAMILIES {
+    for family in families() {
         let (a, b) = (world.fit(family, &cutoffs), other.fit(family, &cutoffs));
         for (a, b) in world.predicted(&a[0]).into_iter().zip(other.predicted(&b[0])) {
             assert!((a - b).abs() < 1e-10, "{}: {a} {b}", family.name());
@@ -247,8 +269,10 @@ fn many_rows_are_forecast_as_each_alone_and_contributions_lead_there_from_the_ba
         rows.extend_from_slice(&values);
         keys.push(world.features.key(row));
     }
-    for family in FAMILIES {
-        let fitted = &world.fit(family, &world.cutoffs([399]))[0];
+    let models = world.models(&world.cutoffs([399]));
+    for (family, fitted) in
+        models.iter().flat_map(|(family, models)| models.iter().map(move |it| (family, it)))
+    {
         let many = fitted.predict_rows(&keys, &rows, width);
         for ((row, key), together) in rows.chunks_exact(width).zip(&keys).zip(many) {
             assert_eq!(together.to_bits(), fitted.predict_for(key, row).to_bits(), "{}", family.name());
@@ -268,7 +292,7 @@ fn many_rows_are_forecast_as_each_alone_and_contributions_lead_there_from_the_ba
 #[test]
 fn families_that_learn_say_when_there_is_too_little_to_learn_from() {
     let world = World::new(testing::panel(1, 62, 3), 1);
-    for family in &FAMILIES[1..] {
+    for family in families().into_iter().filter(|family| *family != Family::Zero) {
         let refused = family.forecaster().fit(&world.task(), &world.cutoffs([61])).unwrap_err();
         assert!(matches!(refused, FitError::TooFewRows { .. }), "{refused}");
     }
@@ -278,8 +302,8 @@ fn families_that_learn_say_when_there_is_too_little_to_learn_from() {
 fn families_that_rank_find_what_there_is_and_the_ensemble_believes_them() {
     let world = World::new(reverting(30, 700, 19), 1);
     let cutoff = world.cutoffs([600]);
-    for family in &FAMILIES[3..] {
-        let fitted = &world.fit(*family, &cutoff)[0];
+    for family in families_that_rank() {
+        let fitted = &world.fit(family, &cutoff)[0];
         let (mut right, mut all) = (0.0, 0.0);
         let mut values = Vec::new();
         let drift = world.fit(Family::Drift, &cutoff)[0].predict(&[]);
@@ -304,7 +328,7 @@ fn where_there_is_nothing_to_find_the_ensemble_is_mostly_the_drift_itself() {
     for seed in 21..24 {
         let world = World::new(testing::panel(20, 600, seed), 1);
         let cutoff = world.cutoffs([599]);
-        let ensemble = &world.fit(FAMILIES[7], &cutoff)[0];
+        let ensemble = &world.fit(Family::Ensemble { alpha: 10.0, boosted: TREES }, &cutoff)[0];
         let Fitted::Blend(blend) = ensemble else { panic!("an ensemble blends") };
         believed += blend.members.iter().filter(|(weight, _)| *weight > 0.0).count();
         if blend.members.iter().all(|(weight, _)| *weight <= 0.0) {
@@ -320,8 +344,8 @@ fn where_there_is_nothing_to_find_the_ensemble_is_mostly_the_drift_itself() {
 
 #[test]
 fn every_family_has_a_name_that_leads_back_to_it_and_bad_choices_are_named() {
-    for family in FAMILIES {
-        assert_eq!(Family::named(family.name()).map(|family| family.name()), Some(family.name()));
+    for family in Family::TRAINABLE {
+        assert_eq!(Family::named(family.name()), Some(family));
         assert_eq!(family.flaw(), None);
     }
     assert_eq!(Family::named("prophet"), None);

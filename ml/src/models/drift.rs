@@ -8,6 +8,14 @@ const NEEDED_ROWS: usize = 20;
 /// Expects the mean training label.
 pub(super) struct Drift;
 
+/// The mean of all labels that end before a day; nothing where there are too few.
+pub(crate) fn drift(task: &Task<'_>, cutoff: i32) -> Option<f64> {
+    match Drift.fit(task, &[cutoff]).as_deref() {
+        Ok([Fitted::Constant(drift)]) => Some(*drift),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 impl Forecaster for Drift {
     fn needed_rows(&self, _: usize) -> usize {
         NEEDED_ROWS

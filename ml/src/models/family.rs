@@ -52,6 +52,19 @@ pub enum Family {
 }
 
 impl Family {
+    /// Every family that is trained here, with the choices made on the data before the test period; those that look at
+    /// no feature come first.
+    pub const TRAINABLE: [Self; 8] = [
+        Self::Zero,
+        Self::Drift,
+        Self::InstrumentDrift,
+        Self::Ridge { alpha: RIDGE_ALPHA },
+        Self::ElasticNet { penalty: 1e-4, l1_ratio: 0.5 },
+        Self::Logistic { alpha: RIDGE_ALPHA },
+        Self::Boosted(Choices::CHOSEN),
+        Self::Ensemble { alpha: RIDGE_ALPHA, boosted: Choices::CHOSEN },
+    ];
+
     /// Its stable name, without the choices.
     pub fn name(&self) -> &'static str {
         match self {
@@ -69,17 +82,12 @@ impl Family {
 
     /// The family of a name, with the choices made on the data before the test period; nothing for an unknown name.
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "zero" => Self::Zero,
-            "drift" => Self::Drift,
-            "ridge" => Self::Ridge { alpha: RIDGE_ALPHA },
-            "instrument_drift" => Self::InstrumentDrift,
-            "elastic_net" => Self::ElasticNet { penalty: 1e-4, l1_ratio: 0.5 },
-            "logistic" => Self::Logistic { alpha: RIDGE_ALPHA },
-            "boosted" => Self::Boosted(Choices::default()),
-            "ensemble" => Self::Ensemble { alpha: RIDGE_ALPHA, boosted: Choices::default() },
-            _ => return None,
-        })
+        Self::TRAINABLE.into_iter().find(|family| family.name() == name)
+    }
+
+    /// The names of all that are trained here, for those who have to choose one.
+    pub fn names() -> [&'static str; Self::TRAINABLE.len()] {
+        Self::TRAINABLE.map(|family| family.name())
     }
 
     /// What is wrong with its choices; nothing where it can learn with them.

@@ -2,8 +2,9 @@
 //! log return. How far off it may be is the business of [`crate::conformal`].
 //!
 //! To add a family: one file here with a type that is a [`Forecaster`], one variant of [`Family`], and, if it learns
-//! something new, one of [`Fitted`]; the compiler then asks for the rest. Name it in `contract.rs`, whose tests every
-//! family must pass.
+//! something new, one of [`Fitted`]; the compiler then asks for the rest. Once it stands in [`Family::TRAINABLE`] it can be
+//! asked for everywhere by its name, and has to pass the tests of `contract.rs`. What is trained elsewhere passes those that
+//! do not ask it to learn.
 
 pub mod boosted;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::days;
 use crate::features::{FeatureTable, Labels};
 
 pub use boosted::{Boosted, Choices};
+pub(crate) use drift::drift;
 pub use ensemble::Blend;
 pub use family::Family;
 pub use fitted::{CLIP, Fitted, Linear};

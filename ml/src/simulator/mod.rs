@@ -20,6 +20,8 @@ use factors::Factor;
 use newsroom::Newsroom;
 use stock::{Life, Stock};
 
+use crate::bars::{Bar, Bars};
+
 mod companies;
 pub mod csv;
 mod draws;
@@ -197,6 +199,23 @@ impl Market {
     /// The bars of a session, in the order of the companies; none where it was not generated.
     pub fn bars_on(&self, session: Session) -> &[SimulatedBar] {
         self.day(session).map_or(&[], |day| &day.bars)
+    }
+
+    /// All bars generated so far, under the symbols of their companies.
+    pub fn bars(&self) -> Bars {
+        let mut bars = Bars::default();
+        for bar in self.days.iter().flat_map(|day| &day.bars) {
+            let values = Bar {
+                session: bar.session,
+                open: bar.open,
+                high: bar.high,
+                low: bar.low,
+                close: bar.close,
+                volume: bar.volume as f64,
+            };
+            bars.push(&self.companies[bar.company].symbol, values);
+        }
+        bars
     }
 
     /// What happened to shares on a session.

@@ -165,6 +165,21 @@ fn volume_rises_with_the_size_of_the_move() {
 }
 
 #[test]
+fn the_bars_of_a_market_are_all_that_were_traded_each_under_its_symbol() {
+    let market = market();
+    let (bars, traded) = (market.bars(), all_bars(&market));
+    assert_eq!(bars.len(), traded.len());
+    for (row, traded) in traded.iter().enumerate().step_by(97) {
+        let bar = bars.bar(row);
+        assert_eq!(bars.keys[bars.key[row] as usize], market.companies()[traded.company].symbol);
+        assert_eq!(
+            (bar.session, bar.open, bar.high, bar.low, bar.close, bar.volume),
+            (traded.session, traded.open, traded.high, traded.low, traded.close, traded.volume as f64)
+        );
+    }
+}
+
+#[test]
 fn a_split_drops_the_price_and_costs_the_holder_nothing() {
     let market = market();
     let returns = adjusted_returns(&market);

@@ -1,6 +1,8 @@
 //! The columns the scale is learned from. A row looks at itself and earlier rows of its instrument, and at the rows of
 //! the same session of the others.
 
+use std::collections::VecDeque;
+
 use super::SMALLEST_MOVE;
 use super::ranges::DayAndNight;
 use crate::features::{FeatureTable, VOL_Z20, sum};
@@ -21,90 +23,111 @@ const NIGHTS: usize = 22;
 /// Added to a variance before its logarithm is taken.
 const SMALLEST_VARIANCE: f64 = 1e-6;
 
-/// One column per name, one value per row of the panel; NaN where it is not defined yet.
-pub(super) fn compute(panel: &Panel, features: &FeatureTable) -> Vec<Vec<f64>> {
-    let mut columns = vec![vec![f64::NAN; panel.len()]; super::NAMES.len()];
-    for instrument in 0..panel.keys().len() {
-        let rows = panel.rows(instrument);
-        let series = panel.series(instrument);
+/// One column per name, one value per row of the panel from a session (days since 1970-01-01) on; NaN where it is not
+/// defined yet.
+pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32) -> Vec<Vec<f64>> {
+    // Rows before the session are nobody's business, and untouched memory costs nothing.
+    let mut columns = vec![vec![0.0; panel.len()]; super::NAMES.len()];
+    let runs = (0..panel.keys().len())
+        .flat_map(|instrument| panel.runs(instrument).map(move |rows| (instrument, rows)));
+    for (instrument, rows) in runs {
+        let series = panel.part(instrument, rows.clone());
+        let from = series.session.partition_point(|&session| session < first);
         let log_close = &features.log_close()[rows.clone()];
-        let variance = DayAndNight::of(&series, log_close);
-        let mut own = columns.iter_mut().map(|column| &mut column[rows.clone()]);
-        let mut next = || own.next().unwrap_or_default();
+        let variance = DayAndNight::of(&series, log_close, from.saturating_sub(YEAR));
+        let within = rows.start + from..rows.end;
+        let mut own = columns.iter_mut().map(|column| &mut column[within.clone()]);
+        let mut next = || {
+            let out = own.next().unwrap_or_default();
+            out.fill(f64::NAN);
+            out
+        };
         for (window, needed) in WINDOWS {
-            mean_variance(&variance.whole, window, needed, next());
+            mean_variance(&variance.whole, window, needed, from, next());
         }
         for kept in KEPT {
-            weighted_squares(log_close, kept, next());
+            weighted_squares(log_close, kept, from, next());
         }
-        magnitude(log_close, next());
-        next().copy_from_slice(&features.column(VOL_Z20)[rows.clone()]);
-        falls(log_close, 1, next());
-        falls(log_close, 5, next());
+        magnitude(log_close, from, next());
+        next().copy_from_slice(&features.column(VOL_Z20)[within.clone()]);
+        falls(log_close, 1, from, next());
+        falls(log_close, 5, from, next());
         let (_, _) = (next(), next());
-        below_high(log_close, next());
-        mean_variance(&variance.night, NIGHTS, 5, next());
+        below_high(log_close, from, next());
+        mean_variance(&variance.night, NIGHTS, 5, from, next());
     }
-    let sessions = Sessions::of(panel);
-    columns[11] = sessions.median(&columns[1]);
-    columns[12] = sessions.median(&columns[0]);
+    let sessions = Sessions::of(panel, first);
+    for (to, of) in [(11, 1), (12, 0)] {
+        let mut medians = std::mem::take(&mut columns[to]);
+        sessions.median(&columns[of], &mut medians);
+        columns[to] = medians;
+    }
     columns
 }
 
 /// The logarithm of the mean over the last `window` rows; the first row of a series has no variance.
-fn mean_variance(variance: &[f64], window: usize, needed: usize, out: &mut [f64]) {
+fn mean_variance(variance: &[f64], window: usize, needed: usize, from: usize, out: &mut [f64]) {
     let first = variance.iter().take_while(|value| value.is_nan()).count();
-    for t in first..variance.len() {
-        let from = (t + 1).saturating_sub(window).max(first);
-        let rows = t + 1 - from;
+    for t in first.max(from)..variance.len() {
+        let begin = (t + 1).saturating_sub(window).max(first);
+        let rows = t + 1 - begin;
         if rows >= needed {
-            let mean = sum(&variance[from..=t]) / rows as f64;
-            out[t] = libm::log(mean + SMALLEST_VARIANCE);
+            let mean = sum(&variance[begin..=t]) / rows as f64;
+            out[t - from] = libm::log(mean + SMALLEST_VARIANCE);
         }
     }
 }
 
 /// The logarithm of the exponentially weighted mean of squared daily returns.
-fn weighted_squares(log_close: &[f64], kept: f64, out: &mut [f64]) {
+fn weighted_squares(log_close: &[f64], kept: f64, from: usize, out: &mut [f64]) {
     let (mut sum, mut weight) = (0.0, 0.0);
     for t in 1..log_close.len() {
         let daily = log_close[t] - log_close[t - 1];
         sum = sum * kept + daily * daily;
         weight = weight * kept + 1.0;
-        if t >= WEIGHTED_FROM {
-            out[t] = libm::log(sum / weight + SMALLEST_VARIANCE);
+        if t >= WEIGHTED_FROM.max(from) {
+            out[t - from] = libm::log(sum / weight + SMALLEST_VARIANCE);
         }
     }
 }
 
 /// The mean logarithm of all daily moves so far: the instrument's own level.
-fn magnitude(log_close: &[f64], out: &mut [f64]) {
+fn magnitude(log_close: &[f64], from: usize, out: &mut [f64]) {
     let mut sum = 0.0;
     for t in 1..log_close.len() {
         sum += libm::log((log_close[t] - log_close[t - 1]).abs() + SMALLEST_MOVE);
-        if t >= LONG_FROM {
-            out[t] = sum / t as f64;
+        if t >= LONG_FROM.max(from) {
+            out[t - from] = sum / t as f64;
         }
     }
 }
 
 /// The log return over `lag` rows where it was a fall, otherwise 0: volatility answers to falls more than to rises.
-fn falls(log_close: &[f64], lag: usize, out: &mut [f64]) {
-    for t in lag..log_close.len() {
-        out[t] = (log_close[t] - log_close[t - lag]).min(0.0);
+fn falls(log_close: &[f64], lag: usize, from: usize, out: &mut [f64]) {
+    for t in lag.max(from)..log_close.len() {
+        out[t - from] = (log_close[t] - log_close[t - lag]).min(0.0);
     }
 }
 
 /// The log distance below the highest close of the last year.
-fn below_high(log_close: &[f64], out: &mut [f64]) {
-    for t in (LONG_FROM - 1)..log_close.len() {
-        let from = (t + 1).saturating_sub(YEAR);
-        let highest = log_close[from..=t].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        out[t] = log_close[t] - highest;
+fn below_high(log_close: &[f64], from: usize, out: &mut [f64]) {
+    // Rows of the year whose close nobody after them has reached, so the first of them is the highest.
+    let mut unreached: VecDeque<usize> = VecDeque::new();
+    for t in from.saturating_sub(YEAR - 1)..log_close.len() {
+        while unreached.back().is_some_and(|&row| log_close[row] <= log_close[t]) {
+            unreached.pop_back();
+        }
+        unreached.push_back(t);
+        if unreached[0] + YEAR <= t {
+            unreached.pop_front();
+        }
+        if t >= (LONG_FROM - 1).max(from) {
+            out[t - from] = log_close[t] - log_close[unreached[0]];
+        }
     }
 }
 
-/// The rows of a panel by session.
+/// The rows of a panel by session, from one session on.
 struct Sessions {
     /// Rows ordered by session, within one as in the panel.
     rows: Vec<u32>,
@@ -113,9 +136,10 @@ struct Sessions {
 }
 
 impl Sessions {
-    fn of(panel: &Panel) -> Self {
+    fn of(panel: &Panel, first: i32) -> Self {
         let session = &panel.bars().session;
-        let mut rows: Vec<u32> = (0..session.len() as u32).collect();
+        let wanted = |row: &u32| session[*row as usize] >= first;
+        let mut rows: Vec<u32> = (0..session.len() as u32).filter(wanted).collect();
         rows.sort_by_key(|&row| session[row as usize]);
         let mut starts: Vec<usize> = (0..rows.len())
             .filter(|&i| i == 0 || session[rows[i] as usize] != session[rows[i - 1] as usize])
@@ -125,8 +149,7 @@ impl Sessions {
     }
 
     /// Each row's median of its session, over the values that are defined.
-    fn median(&self, column: &[f64]) -> Vec<f64> {
-        let mut out = vec![f64::NAN; column.len()];
+    fn median(&self, column: &[f64], out: &mut [f64]) {
         let mut values = Vec::new();
         for bounds in self.starts.windows(2) {
             let rows = &self.rows[bounds[0]..bounds[1]];
@@ -137,7 +160,6 @@ impl Sessions {
                 out[row as usize] = median;
             }
         }
-        out
     }
 }
 
@@ -168,10 +190,40 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_close_of_a_year_is_the_largest_of_its_rows() {
+        let log_close: Vec<f64> = (0..700).map(|t| f64::from(t * 7919 % 509) / 509.0).collect();
+        for from in [0, 5, 300, 699] {
+            let mut out = vec![f64::NAN; log_close.len() - from];
+            below_high(&log_close, from, &mut out);
+            for t in from.max(LONG_FROM - 1)..log_close.len() {
+                let year = &log_close[(t + 1).saturating_sub(YEAR)..=t];
+                let highest = year.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                assert_eq!(out[t - from].to_bits(), (log_close[t] - highest).to_bits(), "{from}: {t}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_from_a_session_on_are_those_of_all_rows() {
+        let panel = crate::testing::panel(4, 400, 7);
+        let first = crate::days::day(panel.sessions()[300]);
+        let features = FeatureTable::compute(&crate::features::Inputs::of(&panel));
+        let late = FeatureTable::compute_from(&crate::features::Inputs::of(&panel), first);
+        let (whole, part) = (compute(&panel, &features, i32::MIN), compute(&panel, &late, first));
+        let rows = (0..panel.len()).filter(|&row| panel.bars().session[row] >= first);
+        for row in rows {
+            assert!(late.usable(row) == features.usable(row));
+            for (whole, part) in whole.iter().zip(&part) {
+                assert_eq!(whole[row].to_bits(), part[row].to_bits());
+            }
+        }
+    }
+
+    #[test]
     fn a_mean_of_variance_leaves_out_the_first_row_and_waits_for_the_rows_it_needs() {
         let variance = [f64::NAN, 1.0, 3.0, 8.0];
         let mut out = [f64::NAN; 4];
-        mean_variance(&variance, 3, 2, &mut out);
+        mean_variance(&variance, 3, 2, 0, &mut out);
         assert!(out[0].is_nan() && out[1].is_nan());
         assert!((out[2] - (2.0_f64 + 1e-6).ln()).abs() < 1e-12);
         assert!((out[3] - (4.0_f64 + 1e-6).ln()).abs() < 1e-12);

@@ -64,7 +64,7 @@ impl Shocks {
                     }
                 }
                 Shock::Range => {
-                    own.copy_from_slice(&DayAndNight::of(&panel.series(instrument), log_close).whole);
+                    own.copy_from_slice(&DayAndNight::of(&panel.series(instrument), log_close, 0).whole);
                 }
             }
         }

@@ -42,8 +42,13 @@ pub(crate) const SMALLEST_MOVE: f64 = 1e-3;
 
 /// The columns of [`NAMES`] for every row of a panel whose features are given.
 pub fn table(inputs: &Inputs<'_>, features: &FeatureTable) -> FeatureTable {
-    let columns = columns::compute(inputs.panel, features);
-    FeatureTable::of_columns(NAMES.to_vec(), columns, features)
+    table_from(inputs, features, i32::MIN)
+}
+
+/// The same for the rows of a session (days since 1970-01-01) and of later ones alone, for which the features are there.
+pub(crate) fn table_from(inputs: &Inputs<'_>, features: &FeatureTable, first: i32) -> FeatureTable {
+    let columns = columns::compute(inputs.panel, features, first);
+    FeatureTable::of_columns(NAMES.to_vec(), columns, features, first)
 }
 
 /// Learns the scale once for each cutoff from labels that ended before it.

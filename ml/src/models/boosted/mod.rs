@@ -48,13 +48,16 @@ pub struct Choices {
 }
 
 impl Default for Choices {
-    /// Chosen on the quarters from 2014-07 to 2015-12 (docs/forecasting.md).
     fn default() -> Self {
-        Self { trees: 25, rate: 0.1, leaves: 15, smallest_leaf: 250, penalty: 10.0, parts: 8, seed: 0 }
+        Self::CHOSEN
     }
 }
 
 impl Choices {
+    /// Chosen on the quarters from 2014-07 to 2015-12 (docs/forecasting.md).
+    pub const CHOSEN: Self =
+        Self { trees: 25, rate: 0.1, leaves: 15, smallest_leaf: 250, penalty: 10.0, parts: 8, seed: 0 };
+
     /// Whether trees can be grown by them.
     pub fn sound(&self) -> bool {
         (1..=10_000).contains(&self.trees)
