@@ -256,6 +256,19 @@ impl FeatureTable {
         hex::encode(hash.finalize())
     }
 
+    /// The same table with one more column, usable where that is finite as well.
+    ///
+    /// # Panics
+    /// When the column has not one value per row.
+    #[must_use]
+    pub fn with_more(mut self, name: &'static str, column: Vec<f64>) -> Self {
+        assert_eq!(column.len(), self.len(), "one value per row");
+        self.usable.iter_mut().zip(&column).for_each(|(usable, value)| *usable &= value.is_finite());
+        self.names.push(name);
+        self.columns.push(column);
+        self
+    }
+
     /// The same table with a column replaced by what a function makes of it: for planting leaks in tests.
     #[doc(hidden)]
     #[must_use]

@@ -79,17 +79,17 @@ pub enum OnPoison {
 pub enum OnUnknown {
     /// Wait at any such event.
     Stop,
-    /// Wait when it is of one of these kinds of aggregate, without which the rows would be wrong; pass over the others,
-    /// of which it takes nothing.
+    /// Wait when it is of one of these kinds of aggregate, without which the rows would be wrong. Of the others it takes
+    /// nothing: they are not even read.
     StopAt(&'static [&'static str]),
 }
 
 impl OnUnknown {
-    /// Whether an unknown event of this kind of aggregate is passed over.
-    pub fn passes_over(self, aggregate_type: &str) -> bool {
+    /// The kinds of aggregate whose events are read; none where it is all of them.
+    pub const fn reads(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Stop => false,
-            Self::StopAt(read) => !read.contains(&aggregate_type),
+            Self::Stop => None,
+            Self::StopAt(read) => Some(read),
         }
     }
 }

@@ -13,8 +13,13 @@ use crate::StoreError;
 /// So many events are read at once. Two such chunks are held at most, however long the log is.
 const CHUNK: i64 = 2_000;
 
-/// Events that follow each other, with the rows to be written for all of them, where their handler makes such.
+/// A stretch of the log: the events of it that the handler reads, with the rows to be written for all of them, where it
+/// makes such.
 pub(super) struct Piece {
+    /// The stretch begins behind this ordinal.
+    after: i64,
+    /// Its last ordinal. What lies between is of kinds that the handler takes nothing of.
+    pub to: i64,
     pub events: Vec<Recorded>,
     /// None for a single event that its handler applies by itself.
     pub rows: Option<Box<dyn Rows>>,
@@ -22,25 +27,31 @@ pub(super) struct Piece {
 
 impl Piece {
     /// One piece where all of `events` have rows, otherwise each by itself.
-    fn of(handler: &dyn Handler, events: Vec<Recorded>) -> Vec<Self> {
+    fn of(handler: &dyn Handler, after: i64, to: i64, events: Vec<Recorded>) -> Vec<Self> {
         match handler.rows(&events) {
-            Ok(rows @ Some(_)) => vec![Self { events, rows }],
+            Ok(rows @ Some(_)) => vec![Self { after, to, events, rows }],
             // Which one cannot be read is found when they are applied.
-            Ok(None) | Err(_) => events.into_iter().map(Self::single).collect(),
+            Ok(None) | Err(_) => Self::each(after, to, events),
         }
     }
 
-    fn single(event: Recorded) -> Self {
-        Self { events: vec![event], rows: None }
+    /// Each event by itself, and what is left behind the last one.
+    fn each(mut after: i64, to: i64, events: Vec<Recorded>) -> Vec<Self> {
+        let mut pieces = Vec::with_capacity(events.len() + 1);
+        for event in events {
+            let to = event.ordinal;
+            pieces.push(Self { after, to, events: vec![event], rows: None });
+            after = to;
+        }
+        if after < to {
+            pieces.push(Self { after, to, events: vec![], rows: None });
+        }
+        pieces
     }
 
     /// Its events, each by itself, without rows: to find the one that cannot be applied.
-    pub fn singly(&self) -> impl Iterator<Item = Self> + '_ {
-        self.events.iter().cloned().map(Self::single)
-    }
-
-    fn last(&self) -> Option<i64> {
-        self.events.last().map(|event| event.ordinal)
+    pub fn singly(&self) -> Vec<Self> {
+        Self::each(self.after, self.to, self.events.clone())
     }
 }
 
@@ -80,10 +91,10 @@ impl Subscription {
             (mem::take(&mut inner.read), inner.coming.take())
         };
         // A rebuild never goes beyond the version that readers see.
-        while read.last().and_then(Piece::last).is_some_and(|last| last > limit) {
+        while read.last().is_some_and(|piece| piece.to > limit) {
             read.pop();
         }
-        let follows = read.first().is_some_and(|piece| piece.events[0].ordinal == position + 1);
+        let follows = read.first().is_some_and(|piece| piece.after == position);
         let pieces = match coming {
             coming if follows => {
                 ahead.lock().coming = coming;
@@ -97,7 +108,7 @@ impl Subscription {
             },
             _ => self.read_pieces(position, CHUNK.min(limit - position)).await?,
         };
-        let last = pieces.last().and_then(Piece::last).unwrap_or(position);
+        let last = pieces.last().map_or(position, |piece| piece.to);
         let mut inner = ahead.lock();
         if inner.coming.is_none() && limit - last >= CHUNK {
             let reading = self.clone();
@@ -107,14 +118,19 @@ impl Subscription {
         Ok(pieces)
     }
 
-    /// Reads events and makes their rows, in pieces of which several fit into a step.
+    /// Reads the events of the next `count` ordinals, all of them sealed, and makes their rows, in pieces of which
+    /// several fit into a step.
     async fn read_pieces(&self, position: i64, count: i64) -> Result<Vec<Piece>, StoreError> {
-        let mut events = self.reader.after(position, count).await?.into_iter().peekable();
-        let pace = self.course.pace();
-        let mut pieces = vec![];
-        while events.peek().is_some() {
-            let events = events.by_ref().take(pace).collect();
-            pieces.extend(Piece::of(&*self.handler, events));
+        let kinds = self.handler.on_unknown().reads();
+        let mut events = self.reader.of_kinds_after(kinds, position, count).await?.into_iter().peekable();
+        let (pace, end) = (self.course.pace(), position + count);
+        let (mut pieces, mut after) = (vec![], position);
+        while after < end {
+            let part: Vec<_> = events.by_ref().take(pace).collect();
+            // Whatever stands behind the last event of all belongs to its piece.
+            let to = part.last().filter(|_| events.peek().is_some()).map_or(end, |last| last.ordinal);
+            pieces.extend(Piece::of(&*self.handler, after, to, part));
+            after = to;
         }
         Ok(pieces)
     }

@@ -1,6 +1,5 @@
 //! Questions about the sealed log.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use super::copied;
@@ -34,19 +33,47 @@ impl LogReader {
     /// # Errors
     /// When the database fails.
     pub async fn after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
+        self.of_kinds_after(None, ordinal, limit).await
+    }
+
+    /// Of the `limit` events that follow `ordinal` those of some kinds of aggregate, in order; all of them without such.
+    /// What is not wanted stays in the database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn of_kinds_after(
+        &self,
+        kinds: Option<&[&str]>,
+        ordinal: i64,
+        limit: i64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let last = ordinal.saturating_add(limit);
         if limit >= MANY {
-            return self.many_after(ordinal, limit).await;
+            return self.many_after(kinds, ordinal, last).await;
         }
-        self.select("where l.ordinal > $1 and l.ordinal <= $1 + $2 order by l.ordinal", |query| {
-            query.bind(ordinal).bind(limit)
+        let of_kind = if kinds.is_some() { "and l.aggregate_type = any($3)" } else { "" };
+        let condition = format!("where l.ordinal > $1 and l.ordinal <= $2 {of_kind} order by l.ordinal");
+        self.select(&condition, |query| {
+            let query = query.bind(ordinal).bind(last);
+            match kinds {
+                Some(kinds) => query.bind(kinds.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                None => query,
+            }
         })
         .await
     }
 
-    async fn many_after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
-        let last = ordinal.saturating_add(limit);
+    async fn many_after(
+        &self,
+        kinds: Option<&[&str]>,
+        ordinal: i64,
+        last: i64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        // A copy takes no parameters; the names of aggregates stand in the program.
+        let of_kind = kinds.map(|kinds| format!("and l.aggregate_type in ('{}')", kinds.join("', '")));
+        let of_kind = of_kind.unwrap_or_default();
         let select = format!(
-            "select {COLUMNS} {SEALED} where l.ordinal > {ordinal} and l.ordinal <= {last} order by l.ordinal"
+            "select {COLUMNS} {SEALED} where l.ordinal > {ordinal} and l.ordinal <= {last} {of_kind} order by l.ordinal"
         );
         let copied = copied::rows(&self.pool, &select).await?;
         let mut fields = copied.fields()?;
@@ -112,19 +139,6 @@ impl LogReader {
     /// When the database fails.
     pub async fn head(&self) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar("select last_ordinal from sequencer").fetch_one(&self.pool).await?)
-    }
-
-    /// The last ordinal that was known at `moment`, in the service's time; 0 when nothing was.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn ordinal_as_of(&self, moment: DateTime<Utc>) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(
-            "select coalesce((select ordinal from event_log where as_of <= $1 order by as_of desc, ordinal desc limit 1), 0)",
-        )
-        .bind(moment)
-        .fetch_one(&self.pool)
-        .await?)
     }
 
     async fn select(

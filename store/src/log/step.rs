@@ -6,13 +6,13 @@ use std::time::Duration;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
 
-use super::handler::{HandlerError, OnPoison};
+use super::handler::HandlerError;
 use super::projection_schema as schema;
 use super::read_ahead::Piece;
 use super::recorded::Recorded;
 use super::subscription::{State, Status, Step, Subscription};
 use crate::error::is_passing;
-use crate::{Database, StoreError};
+use crate::{Database, StoreError, failpoints};
 
 /// A step commits after this time at the latest: an open write transaction holds up sealing for everybody.
 const LONGEST: Duration = Duration::from_millis(35);
@@ -69,7 +69,7 @@ impl Subscription {
             Applied::Pieces(count) => {
                 let rest = pieces.split_off(count);
                 self.course.ahead.give_back(rest);
-                Ok(moved(status, pieces.iter().flat_map(|piece| &piece.events)))
+                Ok(moved(status, &pieces))
             }
             Applied::Busy => {
                 self.course.ahead.give_back(pieces);
@@ -86,13 +86,12 @@ impl Subscription {
     /// Applies the events up to one that cannot be applied; when that is the first one, it is parked or stops
     /// the subscription.
     async fn apply_one_by_one(&self, status: &Status, singly: &[Piece]) -> Result<Step, StoreError> {
-        let events = |count: usize| singly[..count].iter().flat_map(|piece| &piece.events);
         match self.apply(status, singly).await? {
-            Applied::Pieces(count) => Ok(moved(status, events(count))),
+            Applied::Pieces(count) => Ok(moved(status, &singly[..count])),
             Applied::Busy => Ok(Step::Busy),
             Applied::Stuck { place: 0, error } => self.poisoned(status, &singly[0].events[0], error).await,
             Applied::Stuck { place, .. } => match self.apply(status, &singly[..place]).await? {
-                Applied::Pieces(count) => Ok(moved(status, events(count))),
+                Applied::Pieces(count) => Ok(moved(status, &singly[..count])),
                 Applied::Busy => Ok(Step::Busy),
                 Applied::Stuck { place, error } => {
                     self.poisoned(status, &singly[place].events[0], error).await
@@ -124,27 +123,39 @@ impl Subscription {
                 break;
             }
         }
-        let last = pieces[..count].iter().rev().find_map(|piece| piece.events.last());
-        let to = last.map_or(status.position, |last| last.ordinal);
-        crate::failpoints::reach("step.after_apply").await?;
+        let to = pieces[..count].last().map_or(status.position, |last| last.to);
+        failpoints::reach("step.after_apply").await?;
         self.move_checkpoint(transaction, status, to).await?;
-        crate::failpoints::reach("step.after_commit").await?;
+        failpoints::reach("step.after_commit").await?;
         Ok(Applied::Pieces(count))
     }
 
     async fn hand_over(&self, connection: &mut PgConnection, piece: &Piece) -> Result<(), HandlerError> {
-        if let Some(rows) = &piece.rows {
+        if failpoints::poison(self.name()).is_none()
+            && let Some(rows) = &piece.rows
+        {
             return rows.write(connection).await;
         }
         for event in &piece.events {
-            self.handler.apply(connection, event).await?;
+            self.apply_one(connection, event).await?;
         }
         Ok(())
     }
 
+    pub(super) async fn apply_one(
+        &self,
+        connection: &mut PgConnection,
+        event: &Recorded,
+    ) -> Result<(), HandlerError> {
+        if failpoints::poison(self.name()).is_some() {
+            return Err(HandlerError::Unfit("a failpoint takes it for poison".to_owned()));
+        }
+        self.handler.apply(connection, event).await
+    }
+
     /// Opens the step's transaction with the checkpoint locked; none when it is not where `status` says, or
     /// another node has it.
-    async fn lock_checkpoint(
+    pub(super) async fn lock_checkpoint(
         &self,
         status: &Status,
     ) -> Result<Option<Transaction<'static, Postgres>>, StoreError> {
@@ -162,7 +173,7 @@ impl Subscription {
         Ok(locked.map(|_| transaction))
     }
 
-    async fn move_checkpoint(
+    pub(super) async fn move_checkpoint(
         &self,
         mut transaction: Transaction<'static, Postgres>,
         status: &Status,
@@ -186,66 +197,6 @@ impl Subscription {
         self.database.ring_moved();
         Ok(())
     }
-
-    /// Passes over an event of a newer program, or waits for that program, as the handler says.
-    async fn unknown(&self, status: &Status, event: &Recorded, error: String) -> Result<Step, StoreError> {
-        if !self.handler.on_unknown().passes_over(&event.key.aggregate_type) {
-            return Ok(Step::Stopped { ordinal: event.ordinal, error });
-        }
-        let Some(transaction) = self.lock_checkpoint(status).await? else { return Ok(Step::Busy) };
-        self.move_checkpoint(transaction, status, event.ordinal).await?;
-        Ok(moved(status, [event]))
-    }
-
-    /// Parks the event or stops, as the handler says.
-    async fn poisoned(
-        &self,
-        status: &Status,
-        event: &Recorded,
-        error: HandlerError,
-    ) -> Result<Step, StoreError> {
-        let (unknown, error) = (matches!(error, HandlerError::Unknown(_)), error.to_string());
-        if unknown {
-            return self.unknown(status, event, error).await;
-        }
-        tracing::error!(
-            subscription = self.row,
-            ordinal = event.ordinal,
-            error,
-            "an event cannot be applied"
-        );
-        let Some(mut transaction) = self.lock_checkpoint(status).await? else { return Ok(Step::Busy) };
-        match self.handler.on_poison() {
-            OnPoison::Park => {
-                sqlx::query(
-                    "insert into public.subscription_parked (name, version, ordinal, error) values ($1, $2, $3, $4)
-                     on conflict do nothing",
-                )
-                .bind(&self.row)
-                .bind(status.version)
-                .bind(event.ordinal)
-                .bind(&error)
-                .execute(&mut *transaction)
-                .await?;
-                self.move_checkpoint(transaction, status, event.ordinal).await?;
-                Ok(moved(status, [event]))
-            }
-            OnPoison::Stop => {
-                sqlx::query(
-                    "update public.subscriptions set state = 'stopped', error = $3, failed_ordinal = $4
-                      where name = $1 and version = $2",
-                )
-                .bind(&self.row)
-                .bind(status.version)
-                .bind(&error)
-                .bind(event.ordinal)
-                .execute(&mut *transaction)
-                .await?;
-                transaction.commit().await?;
-                Ok(Step::Stopped { ordinal: event.ordinal, error })
-            }
-        }
-    }
 }
 
 /// Twice as many after a piece that took little of a step, half as many after one that took much.
@@ -259,9 +210,8 @@ fn next_pace(pace: usize, piece: usize, took: Duration) -> usize {
     }
 }
 
-fn moved<'a>(status: &Status, events: impl IntoIterator<Item = &'a Recorded>) -> Step {
-    let to = events.into_iter().last().map_or(status.position, |last| last.ordinal);
-    Step::Moved { from: status.position, to }
+fn moved(status: &Status, pieces: &[Piece]) -> Step {
+    Step::Moved { from: status.position, to: pieces.last().map_or(status.position, |last| last.to) }
 }
 
 /// Where the version that readers see stands.
