@@ -34,7 +34,7 @@ web/dist/index.html: web/package-lock.json $(shell find web/src web/index.html -
 	@touch $@
 
 test: pages ## every test: units, PostgreSQL, SMTP, webhooks, killed processes, a real browser
-	@.ci/setup rust cc postgres chromium curl
+	@.ci/setup rust cc postgres chromium curl faketime
 	@echo "Building and testing Almanac: about 20 minutes on 2 cores the first time."
 	cargo build --locked --workspace --all-targets
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --workspace; \
@@ -55,7 +55,7 @@ soak: pages ## kills the service 200 times (KILLS=n) under load, restarts two no
 
 # In a scratch worktree with a target folder of its own, kept for the next time. FAULTS="3 16" tries those only.
 sharpness: ## breaks the program in one place after the other: the test named for each must fail
-	@.ci/setup rust cc postgres
+	@.ci/setup rust cc postgres faketime
 	tests/sharpness/run.py $(FAULTS)
 
 # The binary is the one at hand: building it alone would build some dependencies again with other features.

@@ -60,7 +60,7 @@ impl Rebuilder {
         {
             return Ok(true);
         }
-        *lease = leases::take(pool, "rebuilds", self.holder, LEASE).await?;
+        *lease = leases::take(&self.database, "rebuilds", self.holder, LEASE).await?;
         Ok(lease.is_some())
     }
 

@@ -229,7 +229,7 @@ async fn first_admin(
     // Nodes that start together on an empty database take turns: the first one makes the administrator.
     let holder = state.parts.entropy.uuid_v7(state.parts.clock.now());
     let lease = loop {
-        match leases::take(pool, "first administrator", holder, ONE_TURN).await? {
+        match leases::take(&state.parts.database, "first administrator", holder, ONE_TURN).await? {
             Some(lease) => break lease,
             None => tokio::time::sleep(Duration::from_millis(50)).await,
         }

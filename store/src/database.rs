@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::StoreError;
 use crate::lines::Lines;
+use crate::sightings::Sightings;
 
 /// Every migration, embedded in the binary.
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -54,6 +55,7 @@ pub struct Database {
     /// Held for as long as anybody may use the pools.
     _lines: Option<Arc<Lines>>,
     bells: Arc<Bells>,
+    sightings: Arc<Sightings>,
 }
 
 /// Signals inside this process. They carry no facts: losing one costs a poll interval and nothing else.
@@ -110,7 +112,8 @@ impl Database {
         }
         let bells =
             Bells { appended: Notify::new(), sealed: watch::Sender::new(0), moved: watch::Sender::new(0) };
-        Ok(Self { pool, commands, alone, _lines: lines.map(Arc::new), bells: Arc::new(bells) })
+        let (lines, bells) = (lines.map(Arc::new), Arc::new(bells));
+        Ok(Self { pool, commands, alone, _lines: lines, bells, sightings: Arc::default() })
     }
 
     /// Applies every migration that is not applied yet.
@@ -165,6 +168,11 @@ impl Database {
     /// The connections of commands that go alone.
     pub(crate) fn alone(&self) -> &PgPool {
         &self.alone
+    }
+
+    /// What this process has seen of others who leave marks.
+    pub(crate) fn sightings(&self) -> &Sightings {
+        &self.sightings
     }
 
     /// The last sealed ordinal as this process has heard of it; [`Database::listen`] and a sequencer in this

@@ -1,4 +1,8 @@
 //! Leases: who may do a long piece of work, fenced by a generation.
+//!
+//! A lease runs out for whoever has seen it unchanged for as long as it lasts, by the clock of its own process; see
+//! [`crate::sightings`]. The column `until` says by the clock of the database when that will be, for people who look:
+//! no program goes by it.
 
 use std::time::Duration;
 
@@ -6,7 +10,7 @@ use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Database, StoreError};
 
 /// The right to do one named piece of work until it runs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,31 +23,41 @@ pub struct Lease {
     pub generation: i64,
 }
 
-/// Takes the lease `name` for `ttl`, unless somebody else holds it. Times are the database's own.
+/// Takes the lease `name` for `ttl`, unless somebody else holds it: somebody who has renewed it within `ttl`, as far as
+/// this process can tell. It has to ask twice before it takes anything from one who is gone.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn take(
-    pool: &PgPool,
+    database: &Database,
     name: &str,
     holder: Uuid,
     ttl: Duration,
 ) -> Result<Option<Lease>, StoreError> {
+    // Every renewal makes another version of the row.
+    let mark: Option<String> =
+        sqlx::query_scalar("select xmin::text from leases where name = $1 and until <> '-infinity'")
+            .bind(name)
+            .fetch_optional(database.pool())
+            .await?;
+    let unchanged = database.sightings().unchanged(&format!("lease {name}"), mark.clone());
+    let run_out = mark.filter(|_| unchanged >= ttl);
     let generation: Option<i64> = sqlx::query_scalar(
         "insert into leases as l (name, holder, generation, until) values ($1, $2, 1, clock_timestamp() + $3)
          on conflict (name) do update set holder = excluded.holder, generation = l.generation + 1, until = excluded.until
-          where l.until < clock_timestamp()
+          where l.until = '-infinity' or l.xmin::text = $4
          returning generation",
     )
     .bind(name)
     .bind(holder)
     .bind(interval(ttl))
-    .fetch_optional(pool)
+    .bind(run_out)
+    .fetch_optional(database.pool())
     .await?;
     Ok(generation.map(|generation| Lease { name: name.to_owned(), holder, generation }))
 }
 
-/// Prolongs a lease; false when it ran out and somebody else took it.
+/// Prolongs a lease, which shows that its holder lives; false when it ran out and somebody else took it.
 ///
 /// # Errors
 /// When the database fails.

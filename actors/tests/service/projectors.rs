@@ -199,7 +199,8 @@ async fn the_rebuilder_waits_for_the_lease_of_another_node_and_then_goes_on_with
     lists.request_rebuild(None).await.unwrap();
     // Another node has begun, and was killed over it.
     let (pool, dead) = (parts.database.pool(), parts.entropy.uuid_v7(parts.clock.now()));
-    let lease = leases::take(pool, "rebuilds", dead, Duration::from_secs(600)).await.unwrap().unwrap();
+    let lease =
+        leases::take(&parts.database, "rebuilds", dead, Duration::from_secs(600)).await.unwrap().unwrap();
 
     let holder = parts.entropy.uuid_v7(parts.clock.now());
     let rebuilder = Rebuilder::new(&parts.database, holder);
@@ -208,7 +209,7 @@ async fn the_rebuilder_waits_for_the_lease_of_another_node_and_then_goes_on_with
     }
     assert_eq!((build(&lists).await.state, build(&lists).await.ordinal), (BuildState::Warming, 0));
     assert_eq!(rebuilder.observe()["builds"][0]["state"], "warming");
-    assert!(leases::renew(pool, &lease, Duration::ZERO).await.unwrap(), "nobody has taken it");
+    assert!(leases::renew(pool, &lease, Duration::from_secs(600)).await.unwrap(), "nobody has taken it");
     until("it is compared", || async {
         rebuilder.pass().await.unwrap();
         build(&lists).await.compared_at.is_some()
@@ -220,6 +221,6 @@ async fn the_rebuilder_waits_for_the_lease_of_another_node_and_then_goes_on_with
     // Its work is done: it keeps what it has built level, and hands the lease on when nothing is left.
     lists.drop_builds().await.unwrap();
     rebuilder.pass().await.unwrap();
-    let next = leases::take(pool, "rebuilds", dead, Duration::from_secs(600)).await.unwrap();
+    let next = leases::take(&parts.database, "rebuilds", dead, Duration::from_secs(600)).await.unwrap();
     assert!(next.is_some(), "it has resigned");
 }

@@ -38,7 +38,7 @@ const NOTIFY_EVERY: Duration = Duration::from_millis(10);
 pub struct Leader {
     /// The server process that serves its lock.
     pub pid: i32,
-    /// How long ago it last showed that it lives.
+    /// For how long this process has seen no further sign of life of it, by its own clock.
     pub silent: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Sequencer {
     /// When the database fails.
     pub async fn leader(database: &Database) -> Result<Option<Leader>, StoreError> {
         let row = sqlx::query(
-            "select l.pid, coalesce(extract(epoch from clock_timestamp() - a.state_change), 0)::float8 as silent
+            "select l.pid, l.pid || ' at ' || a.state_change::text as sign
                from pg_locks l join pg_stat_activity a on a.pid = l.pid
               where l.locktype = 'advisory' and l.granted and l.objsubid = 2
                 and l.classid = $1::bigint::oid and l.objid = $2::bigint::oid
@@ -70,11 +70,12 @@ impl Sequencer {
         .bind(i64::from(LEADER_LOCK.1))
         .fetch_optional(database.pool())
         .await?;
-        row.map(|row| {
-            let silent: f64 = row.try_get("silent")?;
-            Ok(Leader { pid: row.try_get("pid")?, silent: Duration::from_secs_f64(silent.max(0.0)) })
-        })
-        .transpose()
+        let (pid, sign): (Option<i32>, Option<String>) = match row {
+            Some(row) => (row.try_get("pid")?, row.try_get("sign")?),
+            None => (None, None),
+        };
+        let silent = database.sightings().unchanged("the leader", sign);
+        Ok(pid.map(|pid| Leader { pid, silent }))
     }
 
     async fn lead(database: &Database) -> Result<(), StoreError> {

@@ -104,7 +104,7 @@ pub async fn claim_due(
         "update mail_outbox set attempts = attempts + 1, leased_until = clock_timestamp() + $3
           where key in (select key from mail_outbox
                          where state = 'due' and next_attempt_at <= $1
-                           and (leased_until is null or leased_until < clock_timestamp())
+                           and (leased_until is null or leased_until < clock_timestamp() or leased_until > clock_timestamp() + $3)
                          order by next_attempt_at, ordinal, key limit $2 for update skip locked)
          returning key, account, kind, payload, ordinal, message_id, attempts",
     )

@@ -119,7 +119,7 @@ pub async fn claim_due(
         "update webhook_deliveries set attempts = attempts + 1, leased_until = clock_timestamp() + $3
           where id in (select id from webhook_deliveries
                         where state = 'due' and next_attempt_at <= $1
-                          and (leased_until is null or leased_until < clock_timestamp())
+                          and (leased_until is null or leased_until < clock_timestamp() or leased_until > clock_timestamp() + $3)
                         order by next_attempt_at, ordinal, id limit $2 for update skip locked)
          returning {COLUMNS}"
     );

@@ -69,6 +69,7 @@ async fn fault_04_an_early_transaction_that_straddles_two_windows_keeps_the_orde
     let mut between = database.pool().begin().await.unwrap();
     between.execute("select pg_current_xact_id()").await.unwrap();
     let mut late = database.pool().begin().await.unwrap();
+    let blocking: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *between).await.unwrap();
     insert(&mut late, "s", 1).await;
     late.commit().await.unwrap();
     insert(&mut early, "s", 2).await;
@@ -82,6 +83,9 @@ async fn fault_04_an_early_transaction_that_straddles_two_windows_keeps_the_orde
     );
     assert_eq!(sealed(&database).await, pairs(&[("other", 1)]));
     between.commit().await.unwrap();
+    // The held event is older than whoever blocks it: it waits for its predecessor, and that for the open transaction.
+    let stall = Sequencer::stall(&database).await.unwrap().expect("something waits");
+    assert_eq!(stall.blocking_pid, Some(blocking), "{}", stall.sentence());
     assert_eq!(seal_once(&mut sequencer).await, (2, 0), "the held event is read again");
     assert_eq!(sealed(&database).await, pairs(&[("other", 1), ("s", 1), ("s", 2)]));
     assert_eq!(seal_once(&mut sequencer).await, (0, 0));

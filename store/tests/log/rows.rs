@@ -113,18 +113,20 @@ async fn a_lease_has_one_holder_and_each_new_one_a_higher_generation() {
     let pool = database.pool();
     let (first, second) = (an_account(), an_account());
     let minute = Duration::from_secs(60);
-    let lease = leases::take(pool, "training", first, minute).await.unwrap().unwrap();
-    assert_eq!(leases::take(pool, "training", second, minute).await.unwrap(), None);
-    assert!(leases::renew(pool, &lease, Duration::ZERO).await.unwrap());
-    let taken = leases::take(pool, "training", second, minute).await.unwrap().unwrap();
+    let lease = leases::take(&database, "training", first, minute).await.unwrap().unwrap();
+    assert_eq!(leases::take(&database, "training", second, minute).await.unwrap(), None);
+    assert!(leases::renew(pool, &lease, minute).await.unwrap());
+    assert_eq!(leases::take(&database, "training", second, minute).await.unwrap(), None);
+    // Whoever waits for nothing has waited long enough.
+    let taken = leases::take(&database, "training", second, Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(taken.generation, lease.generation + 1);
     assert!(!leases::renew(pool, &lease, minute).await.unwrap(), "the old holder is fenced");
     leases::release(pool, &lease).await.unwrap();
     assert_eq!(
-        leases::take(pool, "training", first, minute).await.unwrap(),
+        leases::take(&database, "training", first, minute).await.unwrap(),
         None,
         "releasing it twice harms nobody"
     );
     leases::release(pool, &taken).await.unwrap();
-    assert!(leases::take(pool, "training", first, minute).await.unwrap().is_some());
+    assert!(leases::take(&database, "training", first, minute).await.unwrap().is_some());
 }
