@@ -84,7 +84,7 @@ impl Job {
             return Ok(TakenUp::Elsewhere);
         };
         let (holder, time) = (parts.entropy.uuid_v7(parts.clock.now()), parts.settings.training.lease);
-        let Some(lease) = leases::take(parts.database.pool(), LEASE, holder, time).await? else {
+        let Some(lease) = leases::take(&parts.database, LEASE, holder, time).await? else {
             return Ok(TakenUp::Elsewhere);
         };
         let panel = view.panel(as_of);
