@@ -86,6 +86,11 @@ pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
+/// True when a lock was not to be had within the time set for it (55P03).
+pub(crate) fn has_waited_in_vain(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03")
+}
+
 /// The name of the constraint a statement violated, if that is why it failed.
 pub(crate) fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
     match error {

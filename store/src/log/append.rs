@@ -10,7 +10,7 @@ use cqrs_es::persist::{
 };
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{Executor, PgPool};
 use uuid::Uuid;
 
 use super::canonical::{Unstorable, check_storable};
@@ -21,7 +21,7 @@ use super::planned::{self, Planned};
 use super::recorded;
 use super::streams::{self, Stream};
 use crate::Database;
-use crate::error::violated_constraint;
+use crate::error::{has_waited_in_vain, violated_constraint};
 use crate::failpoints::reach;
 
 /// While so many groups of streams are being read, further ones gather.
@@ -29,6 +29,10 @@ const READING_LANES: usize = 2;
 
 /// While so many groups of events are being written, further ones gather.
 const WRITING_LANES: usize = 3;
+
+/// A command that brings rows of its own waits so long for a lock and no longer, because its events are written by then and
+/// everybody else's wait with it to be sealed.
+const SHORT_WAIT: &str = "set local lock_timeout = '50ms'";
 
 /// Why a command's events could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -143,8 +147,18 @@ impl Append {
             self.0.ways.writing.done(planned).await?;
             return Ok(reach("append.after_commit").await?);
         }
+        match self.write_alone(&planned, extras).await {
+            // Not broken: somebody is at work on the same rows, or on the table.
+            Err(AppendError::Database(error)) if has_waited_in_vain(&error) => Err(AppendError::Conflict),
+            written => written,
+        }
+    }
+
+    /// In a transaction of its own, which holds up sealing from the moment its events are written.
+    async fn write_alone(&self, planned: &Planned, extras: &Extras) -> Result<(), AppendError> {
         let mut transaction = self.0.ways.alone.begin().await?;
-        planned::insert(&mut transaction, &[&planned]).await?;
+        transaction.execute(SHORT_WAIT).await?;
+        planned::insert(&mut transaction, &[planned]).await?;
         extras.apply(&mut transaction).await?;
         reach("append.after_insert").await?;
         transaction.commit().await?;

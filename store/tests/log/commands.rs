@@ -1,10 +1,14 @@
 //! Commands: decided on the present state, written once, answered once.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use almanac_store::claims;
 use almanac_store::log::{CommandError, Committed, Extras, Issued, LogReader, Unstorable};
-use almanac_store::testing::TestDatabase;
+use almanac_store::testing::{OwnServer, TestDatabase};
 use almanac_store::vault::{self, VaultRow};
 use futures::future::join_all;
+use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::counter::{Command, Counter, TooFar, an_account, bus, clock, issued, key, noon};
@@ -241,4 +245,48 @@ async fn the_time_in_the_log_is_the_services_and_not_the_databases() {
     database.seal().await;
     let event = LogReader::new(&database).at_ordinal(1).await.unwrap().unwrap();
     assert_eq!(event.as_of, noon() + chrono::Duration::days(400));
+}
+
+/// How long the oldest of our write transactions has been open, looked at for as long as `until` goes on.
+async fn longest_write<T>(server: &OwnServer, until: impl Future<Output = T>) -> (T, Duration) {
+    let mut longest = 0.0;
+    let mut until = pin!(until);
+    loop {
+        let open: f64 = sqlx::query_scalar(
+            "select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8
+               from pg_stat_activity where backend_xid is not null",
+        )
+        .fetch_one(server.pool())
+        .await
+        .unwrap();
+        longest = f64::max(longest, open);
+        if let Ok(done) = tokio::time::timeout(Duration::from_millis(5), &mut until).await {
+            return (done, Duration::from_secs_f64(longest));
+        }
+    }
+}
+
+#[tokio::test]
+async fn fault_05_a_command_that_waits_for_a_lock_with_rows_of_its_own_does_not_hold_sealing_up() {
+    let database = OwnServer::start().await;
+    let bus = bus(&database);
+    let owner = an_account();
+    let claim = || Extras::none().take_claim("email", "ann@example.com", owner);
+    // Somebody who writes nothing, and so holds up no sealing, keeps everybody from claiming.
+    let mut maintenance = database.pool().begin().await.unwrap();
+    maintenance.execute("lock table claims in share row exclusive mode").await.unwrap();
+    let order = issued();
+    let taking = bus.execute_with::<Counter>("a", ONE, &order, claim());
+    let (outcome, longest) = longest_write(&database, taking).await;
+    assert!(matches!(outcome, Err(CommandError::Conflict)), "{outcome:?}");
+    assert!(longest < Duration::from_secs(1), "its transaction was open for {longest:?}");
+
+    let taking = bus.execute_with::<Counter>("a", ONE, &order, claim());
+    let soon_over = async {
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        maintenance.rollback().await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(taking, soon_over);
+    assert_eq!(outcome.unwrap().events, [key("a", 1)], "whoever waits for less than that is let in");
+    assert_eq!(claims::owner_of(database.pool(), "email", "ann@example.com").await.unwrap(), Some(owner));
 }
