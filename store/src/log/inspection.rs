@@ -126,6 +126,16 @@ impl Sequencer {
         if let Some(finding) = finding {
             tracing::error!(finding, "the log is not sound");
         }
+        Self::note(database, generation, finding).await?;
+        Ok(found)
+    }
+
+    /// Writes down what is wrong with the log, for health, unless another node has taken over.
+    pub(super) async fn note(
+        database: &Database,
+        generation: i64,
+        finding: Option<&str>,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "update sequencer set inspected_at = clock_timestamp(), finding = $1 where generation = $2",
         )
@@ -133,7 +143,7 @@ impl Sequencer {
         .bind(generation)
         .execute(database.pool())
         .await?;
-        Ok(found)
+        Ok(())
     }
 }
 

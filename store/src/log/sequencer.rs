@@ -71,7 +71,11 @@ impl Sequencer {
         let mut sequencer = Self { database: database.clone(), generation };
         if restored {
             tracing::warn!("the log was restored into another cluster: sealing the rest by position");
-            sequencer.seal_after_restore().await?;
+            let sealed = sequencer.seal_after_restore().await;
+            if let Err(StoreError::Broken(finding)) = &sealed {
+                Self::note(database, generation, Some(finding)).await?;
+            }
+            sealed?;
         }
         sqlx::query(
             "update sequencer set cluster_identifier = (select system_identifier::text from pg_control_system())
@@ -170,7 +174,9 @@ impl Sequencer {
             }
         }
         if let Some(first) = early.iter().map(|candidate| &candidate.key).min() {
-            return Err(StoreError::Broken(format!("the restored log lacks the event before {first}")));
+            return Err(StoreError::Broken(format!(
+                "the restored log lacks the event before {first}, so nothing is sealed: restore a whole dump"
+            )));
         }
         forget_foreign_ids(&mut transaction).await?;
         transaction.commit().await?;

@@ -206,6 +206,30 @@ async fn after_a_restore_a_long_rest_is_sealed_in_order_also_where_an_event_stan
 }
 
 #[tokio::test]
+async fn fault_09_a_restored_log_that_lacks_an_event_says_which_until_the_event_is_there() {
+    let database = TestDatabase::new().await;
+    count(&database, &["a"]).await;
+    database.seal().await;
+    let mut connection = database.pool().acquire().await.unwrap();
+    insert(&mut connection, "b", 2).await;
+    connection.execute("update sequencer set cluster_identifier = 'another'").await.unwrap();
+    let refused = Sequencer::seize(&database).await.unwrap_err();
+    assert!(refused.to_string().contains("lacks the event before counter:b:2"), "{refused}");
+    let finding = Sequencer::standing(&database).await.unwrap().finding;
+    assert_eq!(finding, Some(refused.to_string()), "health has it from here");
+
+    insert(&mut connection, "b", 1).await;
+    let leader = tokio::spawn(Sequencer::run(database.database().clone()));
+    let began = std::time::Instant::now();
+    while Sequencer::standing(&database).await.unwrap().finding.is_some() {
+        assert!(began.elapsed().as_secs() < 20, "a leader that can seal inspects at once");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(sealed(&database).await.len(), 3);
+    leader.abort();
+}
+
+#[tokio::test]
 async fn an_event_passed_over_is_found_also_beyond_the_first_page_of_the_log() {
     let database = TestDatabase::new().await;
     let mut connection = database.pool().acquire().await.unwrap();
