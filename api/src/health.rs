@@ -37,6 +37,8 @@ pub struct Ready {
     pub ready: bool,
     /// What is not well, each with its reason.
     pub faults: BTreeMap<String, String>,
+    /// What somebody should look at although the service does its work, each with its reason.
+    pub warnings: BTreeMap<String, String>,
 }
 
 /// Whether the process lives.
@@ -56,10 +58,12 @@ pub async fn live() -> web::Json<Live> {
 )]
 #[get("/health/ready")]
 pub async fn ready(state: web::Data<State>) -> HttpResponse {
-    let faults = faults(&state).await;
+    let log = log(&state).await;
+    let faults = faults_beside(&state, &log);
+    let warnings = log.as_ref().map(LogHealth::warnings).unwrap_or_default();
     let ready = faults.is_empty();
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    response.json(Ready { ready, faults })
+    response.json(Ready { ready, faults, warnings })
 }
 
 /// What is known of the log, wherever it is sealed.
@@ -93,6 +97,18 @@ impl LogHealth {
         });
         self.standing.finding.clone().or(abandoned).or(stalled)
     }
+
+    /// Events that were set aside: whoever declares that they are wants the rest to go on.
+    fn warnings(&self) -> BTreeMap<String, String> {
+        let parked = self.projections.iter().filter_map(|one| {
+            let (ordinal, error) = (one.parked_ordinal?, one.parked_error.as_ref()?);
+            let others =
+                if one.parked > 1 { format!(", and {} others", one.parked - 1) } else { String::new() };
+            let said = format!("event {ordinal} is set aside: {error}{others}");
+            Some((format!("projection {}", one.name), said))
+        });
+        parked.collect()
+    }
 }
 
 /// Since when this process has seen the log without a leader that shows that it lives.
@@ -111,10 +127,6 @@ impl Leaderless {
             None => since.get_or_insert_with(Instant::now).elapsed(),
         }
     }
-}
-
-pub(crate) async fn faults(state: &State) -> BTreeMap<String, String> {
-    faults_beside(state, &log(state).await)
 }
 
 /// What is known of the log, or in what way the database does not answer.
@@ -139,7 +151,9 @@ pub(crate) fn faults_beside(state: &State, log: &Result<LogHealth, String>) -> B
             }
             for projection in &log.projections {
                 if let Some(error) = &projection.error {
-                    faults.insert(format!("projection {}", projection.name), error.clone());
+                    let at = projection.failed_ordinal.unwrap_or_default();
+                    let said = format!("stopped at event {at}: {error}");
+                    faults.insert(format!("projection {}", projection.name), said);
                 }
             }
         }

@@ -95,6 +95,14 @@ fn of_subscriptions(page: &mut Page, log: &LogHealth) {
         let labels = [("subscription", one.name.as_str()), ("version", &version(one.version))];
         page.sample("almanac_subscription_stopped", &labels, i32::from(one.state == "stopped"));
     }
+    page.family(
+        "almanac_subscription_parked",
+        "Events a subscription has set aside because it cannot apply them.",
+    );
+    for one in &log.projections {
+        let labels = [("subscription", one.name.as_str()), ("version", &version(one.version))];
+        page.sample("almanac_subscription_parked", &labels, one.parked);
+    }
 }
 
 fn of_actors(page: &mut Page, state: &State) {

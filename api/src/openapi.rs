@@ -102,6 +102,8 @@ fn api(config: &mut ServiceConfig) {
         .service(admin::ingestions::list_ingestions)
         .service(admin::actors::list_actors)
         .service(admin::projections::list_projections)
+        .service(admin::projections::resume_projection)
+        .service(admin::projections::replay_projection)
         .service(admin::projections::rebuild_projection)
         .service(admin::projections::cancel_rebuild)
         .service(admin::projections::switch_projection)
@@ -166,7 +168,7 @@ pub fn document() -> OpenApi {
             [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
         {
             // Sending again twice sends twice: that is what is asked for. A sign-in that has ended signs nobody out.
-            // Tables beside those in use are no event: asking for them twice is refused the second time.
+            // How a projection is kept is no event: what is asked for twice is refused the second time, or done already.
             let keyed = ["/resend", "/session"].iter().all(|last| !path.ends_with(last))
                 && !path.starts_with("/api/v1/admin/projections/");
             if operation.security.is_some() && keyed {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::event_log::{self, ProjectionState};
+use crate::event_log;
 
 /// A projection and what stands beside its live tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -27,6 +27,14 @@ pub struct Projection {
     pub state: String,
     /// Why it stopped.
     pub error: Option<String>,
+    /// The event it stopped at.
+    pub failed_ordinal: Option<i64>,
+    /// Events it was told to set aside because it cannot apply them; they are missing from what it shows.
+    pub parked: i64,
+    /// The first of them.
+    pub parked_ordinal: Option<i64>,
+    /// Why that one cannot be applied.
+    pub parked_error: Option<String>,
     /// The database schema of the tables; null for effects only.
     pub schema: Option<String>,
     /// The rebuild before the previous tables; at most one of each.
@@ -123,8 +131,20 @@ pub async fn list(database: &Database) -> Result<Vec<Projection>, StoreError> {
                 .iter()
                 .filter(|build| build.name == state.name && followed.is_some_and(|one| one.active));
             let builds = beside.cloned().map(|build| ProjectionBuild::of(build, head)).collect();
-            let ProjectionState { name, version, ordinal, lag, state, error } = state;
-            Projection { name, version, ordinal, lag, state, error, schema, builds }
+            Projection {
+                name: state.name,
+                version: state.version,
+                ordinal: state.ordinal,
+                lag: state.lag,
+                state: state.state,
+                error: state.error,
+                failed_ordinal: state.failed_ordinal,
+                parked: state.parked,
+                parked_ordinal: state.parked_ordinal,
+                parked_error: state.parked_error,
+                schema,
+                builds,
+            }
         })
         .collect())
 }

@@ -84,6 +84,14 @@ pub struct ProjectionState {
     pub state: String,
     /// Why it stopped.
     pub error: Option<String>,
+    /// The event it stopped at.
+    pub failed_ordinal: Option<i64>,
+    /// Events it was told to set aside because it cannot apply them; they are missing from what it shows.
+    pub parked: i64,
+    /// The first of them.
+    pub parked_ordinal: Option<i64>,
+    /// Why that one cannot be applied.
+    pub parked_error: Option<String>,
 }
 
 /// How far the log reaches now.
@@ -122,8 +130,11 @@ pub async fn list(
 pub async fn projections(pool: &PgPool) -> Result<Vec<ProjectionState>, StoreError> {
     let rows = sqlx::query_as(
         "select p.name, p.version, p.last_ordinal as ordinal, s.last_ordinal - p.last_ordinal as lag, p.state,
-                p.error
-           from subscriptions p, sequencer s
+                p.error, p.failed_ordinal, a.parked, a.parked_ordinal, a.parked_error
+           from sequencer s, subscriptions p, lateral
+                (select count(*) as parked, min(ordinal) as parked_ordinal,
+                        (array_agg(error order by ordinal))[1] as parked_error
+                   from subscription_parked a where a.name = p.name and a.version = p.version) a
           where p.state <> 'retired' and strpos(p.name, ':') = 0 order by p.name, p.version",
     );
     Ok(rows.fetch_all(pool).await?)

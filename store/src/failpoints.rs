@@ -8,6 +8,9 @@
 //! - `delay:50` waits so many milliseconds;
 //! - `error` fails as a lost connection to the database would.
 //!
+//! At `step.poison` there are two others, each for one subscription, and without `@n`: `step.poison=stop:watchlists`
+//! makes its handler find every event unfit, and the subscription stop there; `park:watchlists` sets them aside.
+//!
 //! To add an instant, await [`reach`] there under a name that is in [`NAMES`]; nothing may depend on it.
 
 use std::collections::HashMap;
@@ -17,11 +20,13 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::log::OnPoison;
+
 /// Where the list stands.
 const VARIABLE: &str = "ALMANAC_FAILPOINTS";
 
 /// Every instant there is, in the order in which an event meets them.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     "postgres.before_start",
     "key.before_rename",
     "object.after_put",
@@ -34,6 +39,7 @@ pub const NAMES: [&str; 18] = [
     "seal.before_commit",
     "seal.after_commit",
     "seal.after_notify",
+    "step.poison",
     "step.after_apply",
     "step.after_commit",
     "mail.after_taken",
@@ -49,6 +55,22 @@ enum Action {
     Error,
 }
 
+/// The instant at which a handler is given an event.
+const POISON: &str = "step.poison";
+
+/// Whose handler finds every event unfit, and what its subscription does then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Poison {
+    subscription: String,
+    policy: OnPoison,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    instants: HashMap<String, Armed>,
+    poisons: Vec<Poison>,
+}
+
 #[derive(Debug)]
 struct Armed {
     action: Action,
@@ -57,10 +79,10 @@ struct Armed {
     reached: AtomicU64,
 }
 
-static ARMED: LazyLock<Result<HashMap<String, Armed>, String>> = LazyLock::new(|| {
+static ARMED: LazyLock<Result<List, String>> = LazyLock::new(|| {
     let list = match std::env::var(VARIABLE) {
         Ok(list) => list,
-        Err(VarError::NotPresent) => return Ok(HashMap::new()),
+        Err(VarError::NotPresent) => return Ok(List::default()),
         Err(VarError::NotUnicode(_)) => return Err(format!("{VARIABLE} cannot be used: it is no text")),
     };
     let armed = parse(&list).map_err(|refused| format!("{VARIABLE} cannot be used: {refused}"))?;
@@ -103,7 +125,7 @@ pub fn reach_blocking(name: &'static str) -> io::Result<()> {
 fn due(name: &'static str) -> io::Result<Option<Duration>> {
     debug_assert!(NAMES.contains(&name), "{name} is not in the list");
     let armed = ARMED.as_ref().map_err(|refused| io::Error::other(refused.as_str()))?;
-    let Some(armed) = armed.get(name) else { return Ok(None) };
+    let Some(armed) = armed.instants.get(name) else { return Ok(None) };
     let time = armed.reached.fetch_add(1, Ordering::SeqCst) + 1;
     if armed.only.is_some_and(|only| only != time) {
         return Ok(None);
@@ -115,29 +137,52 @@ fn due(name: &'static str) -> io::Result<Option<Duration>> {
     }
 }
 
-fn parse(list: &str) -> Result<HashMap<String, Armed>, String> {
-    list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(entry).collect()
+/// What the subscription does with every event because a test takes them for poison; none otherwise.
+pub(crate) fn poison(subscription: &str) -> Option<OnPoison> {
+    let poisons = ARMED.as_ref().map(|list| &list.poisons).ok()?;
+    poisons.iter().find(|poison| poison.subscription == subscription).map(|poison| poison.policy)
 }
 
-fn entry(text: &str) -> Result<(String, Armed), String> {
-    let refused = || {
-        format!("`{text}` is not `name=abort`, `name=delay:<ms>` or `name=error`, each with `@n` or without")
-    };
-    let (name, rest) = text.split_once('=').ok_or_else(refused)?;
-    if !NAMES.contains(&name) {
-        return Err(format!("`{name}` is not one of {}", NAMES.join(", ")));
+fn parse(list: &str) -> Result<List, String> {
+    let mut parsed = List::default();
+    for text in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        match text.split_once('=') {
+            Some((POISON, rest)) => parsed.poisons.push(poison_of(text, rest)?),
+            Some((name, rest)) if NAMES.contains(&name) => {
+                parsed.instants.insert(name.to_owned(), armed(text, rest)?);
+            }
+            Some((name, _)) => return Err(format!("`{name}` is not one of {}", NAMES.join(", "))),
+            None => return Err(refused(text)),
+        }
     }
+    Ok(parsed)
+}
+
+fn refused(text: &str) -> String {
+    format!("`{text}` is not `name=abort`, `name=delay:<ms>` or `name=error`, each with `@n` or without")
+}
+
+fn poison_of(text: &str, rest: &str) -> Result<Poison, String> {
+    let (policy, subscription) = match rest.split_once(':') {
+        Some(("stop", subscription)) => (OnPoison::Stop, subscription),
+        Some(("park", subscription)) => (OnPoison::Park, subscription),
+        Some(_) | None => return Err(format!("`{text}` is not `{POISON}=stop:<subscription>` or `park:`")),
+    };
+    Ok(Poison { subscription: subscription.to_owned(), policy })
+}
+
+fn armed(text: &str, rest: &str) -> Result<Armed, String> {
     let (action, only) = match rest.split_once('@') {
-        Some((action, time)) => (action, Some(time.parse().map_err(|_| refused())?)),
+        Some((action, time)) => (action, Some(time.parse().map_err(|_| refused(text))?)),
         None => (rest, None),
     };
     let action = match action.split_once(':') {
         None if action == "abort" => Action::Abort,
         None if action == "error" => Action::Error,
-        Some(("delay", ms)) => Action::Delay(Duration::from_millis(ms.parse().map_err(|_| refused())?)),
-        None | Some(_) => return Err(refused()),
+        Some(("delay", ms)) => Action::Delay(Duration::from_millis(ms.parse().map_err(|_| refused(text))?)),
+        None | Some(_) => return Err(refused(text)),
     };
-    Ok((name.to_owned(), Armed { action, only, reached: AtomicU64::new(0) }))
+    Ok(Armed { action, only, reached: AtomicU64::new(0) })
 }
 
 #[cfg(test)]
@@ -150,11 +195,14 @@ mod tests {
     fn a_list_says_what_happens_where_and_the_how_manyeth_time() {
         let list =
             parse("seal.before_commit=abort@3, step.after_apply=delay:50,append.after_insert=error").unwrap();
-        let said = |name: &str| (list[name].action, list[name].only);
+        let said = |name: &str| (list.instants[name].action, list.instants[name].only);
         assert_eq!(said("seal.before_commit"), (Action::Abort, Some(3)));
         assert_eq!(said("step.after_apply"), (Action::Delay(Duration::from_millis(50)), None));
         assert_eq!(said("append.after_insert"), (Action::Error, None));
-        assert!(parse("").unwrap().is_empty());
+        assert!(parse("").unwrap().instants.is_empty());
+        let poisons = parse("step.poison=stop:mail,step.poison=park:webhooks").unwrap().poisons;
+        let poison = |subscription: &str, policy| Poison { subscription: subscription.to_owned(), policy };
+        assert_eq!(poisons, [poison("mail", OnPoison::Stop), poison("webhooks", OnPoison::Park)]);
     }
 
     #[test]
@@ -164,6 +212,7 @@ mod tests {
         {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+        assert!(parse("step.poison=abort").is_err() && parse("seal.after_read=stop:mail").is_err());
         assert!(parse("seal.after_read=delay:x").is_err() && parse("seal.after_read=abort@x").is_err());
     }
 }

@@ -89,10 +89,12 @@ async fn fault_17_health_is_red_while_an_actor_is_held_up_and_green_when_somebod
     assert!(fault.contains("held by a test"), "{fault}");
     let held = "almanac_actor_held{actor=\"projector of watchlists\"}";
     assert_eq!(metric(&node.address, held).await, Some(1.0));
-    sqlx::query("update subscriptions set state = 'running', generation = generation + 1, failed_ordinal = null, error = null where name = 'watchlists'")
-        .execute(database.pool())
-        .await
-        .expect("it goes on");
+    let resumed = std::process::Command::new(almanac_tests::binary())
+        .args(["projections", "resume", "watchlists", "--data-dir"])
+        .arg(folder.path())
+        .env("DATABASE_URL", server.url())
+        .status();
+    assert!(resumed.expect("the binary runs").success());
     until_ready(&node.address).await;
     assert_eq!(metric(&node.address, held).await, Some(0.0));
 }

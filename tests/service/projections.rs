@@ -138,7 +138,7 @@ async fn only_an_administrator_rebuilds_and_what_is_not_there_is_said_to_be_abse
     let (user, admin) = (Person::at(&almanac.address), administrator(&almanac).await);
     let (email, password) = &almanac.sign_ins[0];
     user.sign_in(email, password).await;
-    for what in ["rebuild", "cancel", "switch", "switch-back", "drop"] {
+    for what in ["rebuild", "cancel", "switch", "switch-back", "drop", "resume", "replay"] {
         let path = format!("/admin/projections/mail/{what}");
         assert_eq!(user.refused(Method::POST, &path, json!({})).await.0, StatusCode::FORBIDDEN, "{what}");
         let path = format!("/admin/projections/weather/{what}");
@@ -194,4 +194,111 @@ async fn the_command_line_rebuilds_with_the_service_running_and_without() {
     assert!(
         projections(&folder, &["rebuild", "weather"]).expect_err("no such projection").contains("weather")
     );
+}
+
+/// The projection as the list shows it.
+async fn listed(admin: &Person, name: &str) -> Value {
+    let list = admin.get("/admin/projections").await;
+    let items = list["items"].as_array().expect("projections");
+    items.iter().find(|one| one["name"] == name).expect("the projection").clone()
+}
+
+async fn health(address: &str) -> (StatusCode, Value) {
+    let (status, body) = Person::at(address).page("/health/ready").await;
+    (status, serde_json::from_str(&body).expect("JSON"))
+}
+
+/// Lives through a program in which watchlists stop at every event and webhook endpoints set every one aside, and what
+/// an administrator is shown of it; then the fixed program runs on the same data. Gives the `after` of a list that was
+/// made meanwhile, and how many events are set aside.
+async fn stumbled_and_fixed(folder: &Folder) -> (Almanac, Person, String, i64) {
+    assert!(demo_in(folder, STILL, &[]).stop());
+    let wrong = "step.poison=stop:watchlists,step.poison=park:webhook_endpoints";
+    let almanac = demo_in(folder, STILL, &[("ALMANAC_FAILPOINTS", wrong)]);
+    let admin = administrator(&almanac).await;
+    admin.post("/watchlists", json!({ "name": "Made meanwhile" })).await;
+    let endpoint = json!({ "url": "https://hook.invalid/meanwhile", "event_types": ["*"] });
+    admin.post("/webhook-endpoints", endpoint).await;
+    let made = admin.post("/watchlists", json!({ "name": "Made last" })).await;
+    let after = made["after"].as_str().expect("a key").to_owned();
+    // What is set aside counts as passed: the read waits for it and does not show it.
+    let endpoints = admin.get(&format!("/webhook-endpoints?after={after}")).await;
+    assert!(!endpoints.to_string().contains("hook.invalid/meanwhile"), "{endpoints}");
+
+    let words = "a failpoint takes it for poison";
+    let stopped = eventually("watchlists to stop", || async {
+        Some(listed(&admin, "watchlists").await).filter(|one| one["state"] == "stopped")
+    })
+    .await;
+    assert_eq!(stopped["error"], words);
+    let at = stopped["failed_ordinal"].as_i64().expect("the event it stopped at");
+    assert_eq!(at, stopped["ordinal"].as_i64().expect("an ordinal") + 1, "it stands before it");
+    let aside = listed(&admin, "webhook_endpoints").await;
+    assert_eq!((&aside["state"], &aside["parked_error"]), (&json!("running"), &json!(words)));
+    let parked = aside["parked"].as_i64().expect("a number");
+    assert!(parked >= 3 && aside["parked_ordinal"].as_i64() <= Some(at), "{aside}");
+    assert!(almanac.stop());
+
+    let almanac = demo_in(folder, STILL, &[]);
+    let admin = administrator(&almanac).await;
+    assert_eq!(
+        listed(&admin, "watchlists").await["state"],
+        "stopped",
+        "a fixed program does not go on by itself"
+    );
+    let (status, body) = health(&almanac.address).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    let fault = body["faults"]["projection watchlists"].as_str().expect("a fault");
+    assert_eq!(fault, format!("stopped at event {at}: {words}"));
+    let warning = body["warnings"]["projection webhook_endpoints"].as_str().expect("a warning");
+    assert!(warning.contains(words) && warning.contains("is set aside"), "{warning}");
+    let metric = "almanac_subscription_parked{subscription=\"webhook_endpoints\",version=\"1\"}";
+    assert_eq!(super::nodes::metric(&almanac.address, metric).await, Some(parked as f64));
+    (almanac, admin, after, parked)
+}
+
+/// Both projections are as if nothing had happened.
+async fn made_good(almanac: &Almanac, admin: &Person, after: &str) {
+    let lists = admin.get(&format!("/watchlists?after={after}")).await.to_string();
+    assert!(lists.contains("Made meanwhile") && lists.contains("Made last"), "{lists}");
+    let endpoints = admin.get("/webhook-endpoints").await.to_string();
+    assert!(endpoints.contains("hook.invalid/meanwhile"), "{endpoints}");
+    super::nodes::until_ready(&almanac.address).await;
+    let (_, body) = health(&almanac.address).await;
+    assert_eq!(body["warnings"], json!({}));
+    admin.post("/admin/projections/webhook_endpoints/rebuild", json!({})).await;
+    assert_eq!(
+        compared(admin, "webhook_endpoints").await["differences"],
+        json!([]),
+        "nothing is missing, nor twice"
+    );
+}
+
+#[tokio::test]
+async fn fault_17_after_a_fix_an_administrator_lets_what_stopped_go_on_and_replays_what_was_set_aside() {
+    let folder = Folder::new("poison-over-http");
+    let (almanac, admin, after, parked) = stumbled_and_fixed(&folder).await;
+    let resumed = admin.post("/admin/projections/watchlists/resume", json!({})).await;
+    assert_eq!(resumed, json!({ "name": "watchlists", "state": "resumed" }));
+    let replayed = admin.post("/admin/projections/webhook_endpoints/replay", json!({})).await;
+    assert_eq!(replayed, json!({ "name": "webhook_endpoints", "applied": parked, "parked": 0 }));
+    made_good(&almanac, &admin, &after).await;
+
+    let refused = admin.refused(Method::POST, "/admin/projections/watchlists/resume", json!({})).await;
+    assert_eq!((refused.0, &refused.1["type"]), (StatusCode::CONFLICT, &json!("/problems/refused")));
+    let again = admin.post("/admin/projections/webhook_endpoints/replay", json!({})).await;
+    assert_eq!(again["applied"], 0, "it is replayed once");
+}
+
+#[tokio::test]
+async fn fault_17_after_a_fix_the_command_line_lets_what_stopped_go_on_and_replays_what_was_set_aside() {
+    let folder = Folder::new("poison-by-hand");
+    let (almanac, admin, after, parked) = stumbled_and_fixed(&folder).await;
+    let resumed = projections(&folder, &["resume", "watchlists"]).expect("it goes on");
+    assert_eq!(resumed, [json!({ "name": "watchlists", "state": "resumed" })]);
+    let replayed = projections(&folder, &["replay", "webhook_endpoints"]).expect("replayed");
+    assert_eq!(replayed, [json!({ "name": "webhook_endpoints", "applied": parked, "parked": 0 })]);
+    made_good(&almanac, &admin, &after).await;
+    let refused = projections(&folder, &["resume", "watchlists"]).expect_err("it has not stopped");
+    assert!(refused.contains("watchlists has not stopped at an event"), "{refused}");
 }

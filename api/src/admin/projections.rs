@@ -1,9 +1,10 @@
-//! `/admin/projections`: how far each read model has come, and rebuilding one beside the live one.
+//! `/admin/projections`: how far each read model has come, letting one go on after a fix, and rebuilding one beside the
+//! live one.
 
 use actix_web::{HttpResponse, get, post, web};
 use almanac_projections::builds::{self, Projection};
-use almanac_store::log::Subscription;
 use almanac_store::log::rebuild::RebuildError;
+use almanac_store::log::{Replayed, Subscription};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,9 +19,23 @@ pub struct ProjectionChanged {
     /// Its name.
     #[schema(example = "predictions")]
     pub name: String,
-    /// `warming` after a rebuild was asked for, `switched`, `cancelled` or `dropped`.
+    /// `warming` after a rebuild was asked for, `switched`, `cancelled`, `dropped` or `resumed`.
     #[schema(example = "warming")]
     pub state: &'static str,
+}
+
+/// What became of the events that a projection had set aside.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProjectionReplayed {
+    /// Its name.
+    #[schema(example = "predictions")]
+    pub name: String,
+    /// So many are applied now.
+    #[schema(example = 1)]
+    pub applied: u64,
+    /// So many still cannot be applied.
+    #[schema(example = 0)]
+    pub parked: u64,
 }
 
 /// How to switch.
@@ -43,6 +58,43 @@ pub async fn list_projections(
     _admin: Admin,
 ) -> Result<web::Json<Items<Projection>>, Problem> {
     Ok(web::Json(builds::list(&state.parts.database).await?.into()))
+}
+
+/// Lets a projection that stopped at an event try again, after what was wrong with it is repaired.
+#[utoipa::path(
+    tag = "admin",
+    security(("session" = []), ("token" = [])),
+    responses((status = 200, description = "It goes on; where the event still cannot be applied it stops there again", body = ProjectionChanged))
+)]
+#[post("/admin/projections/{name}/resume")]
+pub async fn resume_projection(
+    state: web::Data<State>,
+    _admin: Admin,
+    name: web::Path<String>,
+) -> Result<web::Json<ProjectionChanged>, Problem> {
+    if !projection(&state, &name).await?.resume().await? {
+        return Err(Problem::with(Kind::Refused, format!("{name} has not stopped at an event")));
+    }
+    state.actors.ring();
+    Ok(web::Json(ProjectionChanged { name: name.into_inner(), state: "resumed" }))
+}
+
+/// Applies the events that a projection has set aside, after what was wrong with them is repaired. Those that still
+/// cannot be applied stay aside.
+#[utoipa::path(
+    tag = "admin",
+    security(("session" = []), ("token" = [])),
+    responses((status = 200, description = "How many are applied, and how many are not", body = ProjectionReplayed))
+)]
+#[post("/admin/projections/{name}/replay")]
+pub async fn replay_projection(
+    state: web::Data<State>,
+    _admin: Admin,
+    name: web::Path<String>,
+) -> Result<web::Json<ProjectionReplayed>, Problem> {
+    let Replayed { applied, parked } = projection(&state, &name).await?.replay_parked().await?;
+    state.actors.ring();
+    Ok(web::Json(ProjectionReplayed { name: name.into_inner(), applied, parked }))
 }
 
 /// Builds the tables of a projection from zero, beside those in use. Nobody is told of anything twice.

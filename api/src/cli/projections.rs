@@ -1,4 +1,5 @@
-//! `almanac projections`: how far each read model has come, and rebuilding one beside the live one.
+//! `almanac projections`: how far each read model has come, letting one go on after a fix, and rebuilding one beside the
+//! live one.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use almanac_domain::clock::Clock;
 use almanac_projections::builds::{self, Projection, ProjectionBuild, ProjectionBuildState};
 use almanac_store::Database;
 use almanac_store::clock::{Entropy, SystemClock};
-use almanac_store::log::Subscription;
+use almanac_store::log::{Replayed, Subscription};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -18,7 +19,7 @@ use super::{Failure, Place, say, say_json};
 /// The progress of a rebuild is looked at this often.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Shows how far the read models are, and rebuilds one beside the one in use.
+/// Shows how far the read models are, lets one go on after a fix, and rebuilds one beside the one in use.
 #[derive(Debug, Args)]
 pub(super) struct Projections {
     #[command(subcommand)]
@@ -29,6 +30,10 @@ pub(super) struct Projections {
 enum Action {
     /// Lists every projection, with the tables that stand beside those in use.
     List(Everywhere),
+    /// Lets a projection that stopped at an event try again, after what was wrong with it is repaired.
+    Resume(One),
+    /// Applies the events that a projection has set aside, after what was wrong with them is repaired.
+    Replay(One),
     /// Asks for the tables to be built from zero beside those in use; whoever follows the log carries it out.
     Rebuild {
         #[command(flatten)]
@@ -78,6 +83,8 @@ impl Action {
             Self::List(everywhere) => everywhere,
             Self::Rebuild { one, .. }
             | Self::Switch { one, .. }
+            | Self::Resume(one)
+            | Self::Replay(one)
             | Self::SwitchBack(one)
             | Self::Drop(one)
             | Self::Cancel(one) => &one.everywhere,
@@ -103,6 +110,19 @@ impl Everywhere {
                     if self.json { say_json(&projection)? } else { describe(&projection)? }
                 }
                 Ok(())
+            }
+            Action::Resume(One { name, .. }) => {
+                if !named(database, name).await?.resume().await? {
+                    return Err(format!("{name} has not stopped at an event").into());
+                }
+                self.told(name, "resumed")
+            }
+            Action::Replay(One { name, .. }) => {
+                let Replayed { applied, parked } = named(database, name).await?.replay_parked().await?;
+                if self.json {
+                    return say_json(&json!({ "name": name, "applied": applied, "parked": parked }));
+                }
+                say(&format!("{name}: {applied} applied, {parked} still set aside"))
             }
             Action::Rebuild { one: One { name, .. }, follow } => {
                 named(database, name).await?.request_rebuild(None).await?;
@@ -197,7 +217,10 @@ fn describe(projection: &Projection) -> Result<(), Failure> {
     let behind = if *lag == 0 { "up to date".to_owned() } else { format!("{lag} behind") };
     say(&format!("{name:<18} version {version}  {state:<8} event {ordinal}, {behind}"))?;
     if let Some(error) = error {
-        say(&format!("    {error}"))?;
+        say(&format!("    stopped at event {}: {error}", projection.failed_ordinal.unwrap_or_default()))?;
+    }
+    if let (Some(ordinal), Some(error)) = (projection.parked_ordinal, &projection.parked_error) {
+        say(&format!("    {} set aside, the first is event {ordinal}: {error}", projection.parked))?;
     }
     for build in builds {
         let state = match build.state {

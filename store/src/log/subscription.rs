@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use sqlx::{PgExecutor, Row};
 
-use super::handler::{Handler, HandlerError};
+use super::handler::Handler;
 use super::projection_schema as schema;
 use super::read_ahead::ReadAhead;
 use super::reader::LogReader;
-use crate::error::is_passing;
 use crate::{Database, StoreError};
 
 /// A subscription looks for new events at least this often, even when every doorbell is lost.
@@ -253,72 +252,6 @@ impl Subscription {
     /// When the database fails.
     pub async fn position(&self) -> Result<i64, StoreError> {
         Ok(self.status().await?.position)
-    }
-
-    /// Lets a stopped subscription try again, after somebody has repaired what it stopped at.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn resume(&self) -> Result<(), StoreError> {
-        sqlx::query(
-            "update subscriptions set state = case when active then 'running' else 'warming' end,
-                    error = null, failed_ordinal = null, generation = generation + 1
-              where name = $1 and version = $2 and state = 'stopped'",
-        )
-        .bind(&self.row)
-        .bind(self.handler.version())
-        .execute(self.database.pool())
-        .await?;
-        Ok(())
-    }
-
-    /// Applies the parked events, in the order of the log, each in a transaction of its own, and forgets those that
-    /// could be; returns how many. What comes after them is applied already.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn replay_parked(&self) -> Result<u64, StoreError> {
-        let parked: Vec<i64> = sqlx::query_scalar(
-            "select ordinal from subscription_parked where name = $1 and version = $2 order by ordinal",
-        )
-        .bind(&self.row)
-        .bind(self.handler.version())
-        .fetch_all(self.database.pool())
-        .await?;
-        let mut replayed = 0;
-        for ordinal in parked {
-            replayed += u64::from(self.replay(ordinal).await?);
-        }
-        Ok(replayed)
-    }
-
-    async fn replay(&self, ordinal: i64) -> Result<bool, StoreError> {
-        let (Some(event), status) = (self.reader.at_ordinal(ordinal).await?, self.status().await?) else {
-            return Ok(false);
-        };
-        let mut transaction = self.database.pool().begin().await?;
-        let unparked =
-            sqlx::query("delete from subscription_parked where name = $1 and version = $2 and ordinal = $3")
-                .bind(&self.row)
-                .bind(self.handler.version())
-                .bind(ordinal)
-                .execute(&mut *transaction)
-                .await?;
-        if unparked.rows_affected() == 0 {
-            return Ok(false);
-        }
-        schema::enter(&mut transaction, status.schema(), status.state == State::Warming).await?;
-        match self.handler.apply(&mut transaction, &event).await {
-            Ok(()) => {
-                transaction.commit().await?;
-                Ok(true)
-            }
-            Err(HandlerError::Database(error)) if is_passing(&error) => Err(error.into()),
-            Err(error) => {
-                tracing::warn!(subscription = self.row, ordinal, %error, "a parked event still cannot be applied");
-                Ok(false)
-            }
-        }
     }
 
     /// Steps until everything up to `ordinal` is applied, or the subscription cannot go on.

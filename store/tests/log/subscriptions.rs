@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use almanac_store::Database;
 use almanac_store::log::{
-    Handler, HandlerError, OnPoison, Recorded, Sequencer, State, Step, Subscription, Until, wait_for,
+    Handler, HandlerError, OnPoison, Recorded, Replayed, Sequencer, State, Step, Subscription, Until,
+    wait_for,
 };
 use almanac_store::testing::{OwnServer, TestDatabase};
 use async_trait::async_trait;
@@ -126,7 +127,8 @@ async fn fault_17_a_poison_event_stops_the_subscription_before_itself_until_some
     assert_eq!(seen(&database).await, [1], "of the poison nothing is kept");
 
     let cured = Subscription::install(&database, Arc::new(Cured)).await.unwrap();
-    cured.resume().await.unwrap();
+    assert!(cured.resume().await.unwrap());
+    assert!(!cured.resume().await.unwrap(), "it is stopped no more");
     cured.run_until(head).await.unwrap();
     assert_eq!(seen(&database).await, [1, 2, 3]);
 }
@@ -168,12 +170,13 @@ async fn fault_17_a_poison_event_is_parked_where_the_handler_says_so() {
         .unwrap();
     assert_eq!(parked, [(2, "it is poisoned".to_owned())]);
 
-    assert_eq!(picky.replay_parked().await.unwrap(), 0, "it is as poisonous as before");
+    let replayed = |applied, parked| Replayed { applied, parked };
+    assert_eq!(picky.replay_parked().await.unwrap(), replayed(0, 1), "it is as poisonous as before");
     assert_eq!(seen(&database).await, [1, 3]);
     let cured = Subscription::install(&database, Arc::new(Cured)).await.unwrap();
-    assert_eq!(cured.replay_parked().await.unwrap(), 1);
+    assert_eq!(cured.replay_parked().await.unwrap(), replayed(1, 0));
     assert_eq!(seen(&database).await, [1, 2, 3]);
-    assert_eq!(cured.replay_parked().await.unwrap(), 0, "it is replayed once");
+    assert_eq!(cured.replay_parked().await.unwrap(), replayed(0, 0), "it is replayed once");
 }
 
 /// Another process: its doorbells ring elsewhere, and sealing by hand notifies nobody.

@@ -4,6 +4,10 @@ export const projections = () => answer(client.GET('/api/v1/admin/projections'))
 
 const named = (name: string) => ({ params: { path: { name } } });
 
+export const resume = (name: string) => answer(client.POST('/api/v1/admin/projections/{name}/resume', named(name)));
+
+export const replay = (name: string) => answer(client.POST('/api/v1/admin/projections/{name}/replay', named(name)));
+
 export const rebuild = (name: string) => answer(client.POST('/api/v1/admin/projections/{name}/rebuild', named(name)));
 
 export const cancelRebuild = (name: string) =>
