@@ -86,12 +86,16 @@ impl Refusal for TrainingRunRefusal {
             Self::Absent => Kind::Absent,
             Self::AlreadyRequested | Self::NotStarted => Kind::Refused,
             Self::Ended => Kind::RunEnded,
-            Self::NoHorizon => Kind::Invalid,
+            Self::NoHorizon | Self::NotOneFileEach => Kind::Invalid,
         }
     }
 
     fn field(&self) -> Option<&'static str> {
-        matches!(self, Self::NoHorizon).then_some("horizons")
+        match self {
+            Self::NoHorizon => Some("horizons"),
+            Self::NotOneFileEach => Some("files"),
+            Self::Absent | Self::AlreadyRequested | Self::Ended | Self::NotStarted => None,
+        }
     }
 }
 

@@ -20,6 +20,9 @@ use crate::state::State;
 /// The families of models that can be trained.
 const FAMILIES: [&str; 6] = ["ridge", "elastic_net", "logistic", "instrument_drift", "boosted", "ensemble"];
 
+/// The actor that tells how far a run has come.
+const TRAINER: &str = "trainer";
+
 /// Which runs.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -90,7 +93,8 @@ pub async fn list_training_runs(
 ) -> Result<web::Json<List<TrainingRun>>, Problem> {
     let model: Option<ModelName> = read_if("model", wanted.model.as_deref())?;
     let pool = state.parts.database.pool();
-    let list = training_runs::list(pool, model.as_ref(), page.cursor()?, page.limit()?).await?;
+    let mut list = training_runs::list(pool, model.as_ref(), page.cursor()?, page.limit()?).await?;
+    add_progress(&state, &mut list.items);
     Ok(web::Json(list))
 }
 
@@ -105,7 +109,20 @@ pub async fn get_training_run(
     id: web::Path<Uuid>,
 ) -> Result<web::Json<TrainingRun>, Problem> {
     let found = training_runs::find(state.parts.database.pool(), *id).await?;
-    Ok(web::Json(found.ok_or_else(|| Problem::with(Kind::Absent, "there is no such training run"))?))
+    let mut run = found.ok_or_else(|| Problem::with(Kind::Absent, "there is no such training run"))?;
+    add_progress(&state, std::slice::from_mut(&mut run));
+    Ok(web::Json(run))
+}
+
+/// How far the run has come that is under way in this process, as its trainer tells.
+fn add_progress(state: &State, runs: &mut [TrainingRun]) {
+    let reports = state.actors.reports();
+    let Some(trainer) = reports.iter().find(|report| report.name == TRAINER) else { return };
+    let training = &trainer.detail["training"];
+    let under_way = training["run"].as_str().and_then(|run| run.parse::<Uuid>().ok());
+    if let Some(run) = runs.iter_mut().find(|run| Some(run.id) == under_way && run.ended_at.is_none()) {
+        run.progress = training["progress"].as_f64().map(|share| format!("{share:.2}"));
+    }
 }
 
 /// Asks for a training run. For administrators.
@@ -127,6 +144,7 @@ pub async fn request_training(
         reason: TrainingReason::Manual,
         figures: vec![],
         plan: wanted.plan(settings.training.plan())?,
+        import: None,
         requested_by: Some(order.0.caller.id),
     };
     let (id, issued) = (order.0.new_id("training_run"), order.0.issued(&*wanted)?);

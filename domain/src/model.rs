@@ -276,8 +276,8 @@ pub enum ModelRefusal {
         /// The number that would be right.
         next: u32,
     },
-    /// This training run became a version before.
-    #[error("this training run is version {0} already")]
+    /// This training run became a version before, or what it brings in did.
+    #[error("this is version {0} already")]
     AlreadyRegistered(u32),
     /// It is champion now.
     #[error("version {0} is the champion already")]
@@ -325,10 +325,20 @@ pub enum Service {
     Out,
 }
 
+/// What is remembered of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Version {
+    /// The run that made it.
+    run: Uuid,
+    /// The digest of its artefact.
+    artefact: Digest,
+    service: Service,
+}
+
 /// The present state of a model; without versions it does not exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
-    versions: BTreeMap<u32, (Uuid, Service)>,
+    versions: BTreeMap<u32, Version>,
     /// The champions in order of promotion; the last one publishes.
     champions: Vec<u32>,
     /// The trial under way.
@@ -355,14 +365,30 @@ impl Model {
 
     /// The version that a run became.
     pub fn version_of(&self, run: Uuid) -> Option<u32> {
-        self.versions.iter().find(|(_, (made_by, _))| *made_by == run).map(|(version, _)| *version)
+        self.find(|version| version.run == run)
+    }
+
+    /// The version that `registration` has become before. Training the same twice makes two versions, for it is asked
+    /// for twice; bringing the same in twice makes one, for nothing was made.
+    pub fn became(&self, registration: &ModelVersionRegistered) -> Option<u32> {
+        let by_run = self.version_of(registration.training_run);
+        match &registration.origin {
+            Origin::Trained => by_run,
+            Origin::Imported { .. } => {
+                by_run.or_else(|| self.find(|version| version.artefact == registration.artefact.sha256))
+            }
+        }
+    }
+
+    fn find(&self, sought: impl Fn(&Version) -> bool) -> Option<u32> {
+        self.versions.iter().find(|(_, version)| sought(version)).map(|(number, _)| *number)
     }
 
     /// Decides what follows from `command`.
     pub fn decide(&self, command: ModelCommand) -> Result<Vec<ModelEvent>, ModelRefusal> {
         match command {
             ModelCommand::RegisterVersion(registration) => {
-                if let Some(version) = self.version_of(registration.training_run) {
+                if let Some(version) = self.became(&registration) {
                     return Err(ModelRefusal::AlreadyRegistered(version));
                 }
                 if registration.version != self.next_version() {
@@ -413,10 +439,10 @@ impl Model {
     }
 
     fn able(&self, version: u32) -> Result<(), ModelRefusal> {
-        match self.versions.get(&version) {
+        match self.versions.get(&version).map(|known| known.service) {
             None => Err(ModelRefusal::NoSuchVersion(version)),
-            Some((_, Service::Out)) => Err(ModelRefusal::OutOfService(version)),
-            Some((_, Service::Able)) => Ok(()),
+            Some(Service::Out) => Err(ModelRefusal::OutOfService(version)),
+            Some(Service::Able) => Ok(()),
         }
     }
 
@@ -429,7 +455,9 @@ impl Model {
     pub fn apply(&mut self, event: ModelEvent) {
         match event {
             ModelEvent::ModelVersionRegistered(registered) => {
-                self.versions.insert(registered.version, (registered.training_run, Service::Able));
+                let (run, artefact) = (registered.training_run, registered.artefact.sha256);
+                let version = Version { run, artefact, service: Service::Able };
+                self.versions.insert(registered.version, version);
             }
             ModelEvent::ModelVersionPromoted(promoted) => self.champions.push(promoted.version),
             ModelEvent::PromotionRolledBack(_) => {
@@ -438,8 +466,8 @@ impl Model {
             ModelEvent::ModelVersionRetired(ModelVersionRetired { version, .. })
             | ModelEvent::ModelVersionQuarantined(ModelVersionQuarantined { version, .. }) => {
                 self.champions.retain(|champion| *champion != version);
-                if let Some((_, service)) = self.versions.get_mut(&version) {
-                    *service = Service::Out;
+                if let Some(known) = self.versions.get_mut(&version) {
+                    known.service = Service::Out;
                 }
             }
             ModelEvent::TrialOpened(TrialOpened { trial, version, champion, rule, .. }) => {
@@ -510,6 +538,18 @@ mod tests {
         again.training_run = registered(1).training_run;
         let refused = model.decide(ModelCommand::RegisterVersion(Box::new(again)));
         assert_eq!(refused, Err(ModelRefusal::AlreadyRegistered(1)));
+    }
+
+    #[test]
+    fn what_is_brought_in_again_is_the_version_it_was_and_what_is_trained_again_is_another() {
+        let model: Model = given([registered(1).into(), registered(2).into()]);
+        let mut again = registered(3);
+        assert!(model.decide(ModelCommand::RegisterVersion(Box::new(again.clone()))).is_ok());
+        again.origin = Origin::Imported { format: "onnx".into(), files: vec![], learnt_through: None };
+        let refused = model.decide(ModelCommand::RegisterVersion(Box::new(again.clone())));
+        assert_eq!(refused, Err(ModelRefusal::AlreadyRegistered(1)));
+        again.artefact.sha256 = "b".repeat(64).parse().expect("valid");
+        assert!(model.decide(ModelCommand::RegisterVersion(Box::new(again))).is_ok());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
-use crate::values::{Digest, Horizon, Measure, ModelName, Session};
+use crate::values::{Digest, Horizon, Measure, ModelName, Session, StoredObject};
 
 /// Why a version is to be trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +55,32 @@ pub struct TrainingPlan {
     pub seed: u64,
 }
 
+/// A model trained elsewhere that a run brings in instead of training one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelImport {
+    /// Its files, one for each horizon of the plan in order.
+    pub files: Vec<ImportedFile>,
+    /// The last session it may have learnt from, as whoever brings it in says; none when nobody says so.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub learnt_through: Option<Session>,
+}
+
+/// A file of a model trained elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImportedFile {
+    /// The horizon it forecasts.
+    pub horizon: Horizon,
+    /// Where its bytes lie, and what they must hash to.
+    pub object: StoredObject,
+}
+
+impl ModelImport {
+    /// The horizons of its files.
+    pub fn horizons(&self) -> Vec<Horizon> {
+        self.files.iter().map(|file| file.horizon).collect()
+    }
+}
+
 /// What can be asked of a training run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrainingRunCommand {
@@ -81,6 +107,9 @@ pub struct TrainingRequested {
     pub figures: Vec<TrainingFigure>,
     /// What to train.
     pub plan: TrainingPlan,
+    /// What to bring in instead of training; none for a training.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub import: Option<ModelImport>,
     /// The account that asked, if one did.
     pub requested_by: Option<Uuid>,
 }
@@ -130,9 +159,9 @@ pub struct TrainingCancelled {
 events! {
     /// What happened to a training run.
     pub enum TrainingRunEvent {
-        TrainingRequested = "TrainingRequested" "2.0"
+        TrainingRequested = "TrainingRequested" "3.0"
             by "the Trainer, when a version is due; an administrator; `almanac train`"
-            from "1.0" through without_figures,
+            from "1.0" through without_figures from "2.0" through without_import,
         TrainingStarted = "TrainingStarted" "1.0" by "the Trainer and `almanac train`",
         TrainingCompleted = "TrainingCompleted" "1.0" by "the Trainer and `almanac train`",
         TrainingFailed = "TrainingFailed" "1.0" by "the Trainer and `almanac train`",
@@ -144,6 +173,14 @@ events! {
 fn without_figures(mut body: Value) -> Value {
     if let Some(fields) = body.as_object_mut() {
         fields.insert("figures".to_owned(), Value::Array(vec![]));
+    }
+    body
+}
+
+/// Before 3.0 every run was to train. Whoever ignored an import would train something that nobody asked for: a new major.
+fn without_import(mut body: Value) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("import".to_owned(), Value::Null);
     }
     body
 }
@@ -166,6 +203,19 @@ pub enum TrainingRunRefusal {
     /// A version needs a horizon.
     #[error("a training plan names at least one horizon")]
     NoHorizon,
+    /// The files that are brought in are not those of the plan.
+    #[error("an import has exactly one file for each horizon, the nearest one first")]
+    NotOneFileEach,
+}
+
+impl TrainingRequested {
+    /// Whether the files that are brought in, if any are, lie in the order of the plan's horizons, each of them once.
+    fn has_one_file_for_each_horizon(&self) -> bool {
+        self.import.as_ref().is_none_or(|import| {
+            let horizons = import.horizons();
+            horizons == self.plan.horizons && horizons.is_sorted_by(|near, far| near < far)
+        })
+    }
 }
 
 /// The present state of a training run.
@@ -192,6 +242,9 @@ impl TrainingRun {
         match (self, command) {
             (Self::Absent, C::RequestTraining(request)) if request.plan.horizons.is_empty() => {
                 Err(TrainingRunRefusal::NoHorizon)
+            }
+            (Self::Absent, C::RequestTraining(request)) if !request.has_one_file_for_each_horizon() => {
+                Err(TrainingRunRefusal::NotOneFileEach)
             }
             (Self::Absent, C::RequestTraining(request)) => Ok(vec![request.into()]),
             (_, C::RequestTraining(_)) => Err(TrainingRunRefusal::AlreadyRequested),
@@ -230,9 +283,26 @@ mod tests {
             model: "us-daily".parse().expect("valid"),
             reason: TrainingReason::Manual,
             plan: TrainingPlan { family: "ridge".into(), horizons, sentiment: false, seed: 1 },
+            import: None,
             requested_by: None,
             figures: vec![],
         }
+    }
+
+    fn horizons(sessions: &[u32]) -> Vec<Horizon> {
+        sessions.iter().map(|sessions| Horizon::new(*sessions).expect("valid")).collect()
+    }
+
+    /// Asks for an import of one file for each of `files` under a plan of `plan`.
+    fn import(plan: &[u32], files: &[u32]) -> TrainingRequested {
+        let sha256: Digest = "b".repeat(64).parse().expect("valid");
+        let object = StoredObject { key: "imports/b".into(), sha256, bytes: 1 };
+        let file = |horizon| ImportedFile { horizon, object: object.clone() };
+        let files = horizons(files).into_iter().map(file).collect();
+        let mut request = request(horizons(plan));
+        "onnx".clone_into(&mut request.plan.family);
+        request.import = Some(ModelImport { files, learnt_through: None });
+        request
     }
 
     fn asked() -> TrainingRunEvent {
@@ -257,6 +327,33 @@ mod tests {
     fn a_plan_without_a_horizon_is_refused() {
         let refused = TrainingRun::default().decide(TrainingRunCommand::RequestTraining(request(vec![])));
         assert_eq!(refused, Err(TrainingRunRefusal::NoHorizon));
+    }
+
+    #[test]
+    fn an_import_is_a_run_that_names_one_file_for_each_horizon() {
+        let wanted = import(&[1, 5], &[1, 5]);
+        let asked = TrainingRun::default().decide(TrainingRunCommand::RequestTraining(wanted.clone()));
+        assert_eq!(asked, Ok(vec![wanted.clone().into()]));
+        let running: TrainingRun = given([wanted.into(), start("a").into()]);
+        let completed = running.decide(TrainingRunCommand::CompleteTraining(completion()));
+        assert_eq!(completed, Ok(vec![completion().into()]));
+    }
+
+    #[test]
+    fn an_import_whose_files_are_not_those_of_its_plan_is_refused() {
+        for (plan, files) in [
+            ([1, 5].as_slice(), [1].as_slice()),
+            (&[1], &[1, 5]),
+            (&[1, 5], &[1, 20]),
+            (&[5, 5], &[5, 5]),
+            (&[5, 1], &[5, 1]),
+        ] {
+            let request = TrainingRunCommand::RequestTraining(import(plan, files));
+            let refused = TrainingRun::default().decide(request);
+            assert_eq!(refused, Err(TrainingRunRefusal::NotOneFileEach), "{plan:?} {files:?}");
+        }
+        let nothing = TrainingRunCommand::RequestTraining(import(&[], &[]));
+        assert_eq!(TrainingRun::default().decide(nothing), Err(TrainingRunRefusal::NoHorizon));
     }
 
     #[test]

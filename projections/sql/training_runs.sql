@@ -5,6 +5,8 @@ create table training_runs (
     reason       text   not null,
     figures      jsonb  not null,
     plan         jsonb  not null,
+    -- what is brought in instead of training
+    import       jsonb,
     state        text   not null check (state in ('requested', 'running', 'completed', 'failed', 'cancelled')),
     requested_at timestamptz not null,
     started_at   timestamptz,

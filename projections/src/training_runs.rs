@@ -1,8 +1,10 @@
 //! Training runs: what is to be trained, what is being trained, and what became of the rest.
 
 use almanac_domain::Event;
-use almanac_domain::training_run::{TrainingPlan, TrainingReason, TrainingRequested, TrainingRunEvent};
-use almanac_domain::values::{Horizon, Measure, ModelName, Session};
+use almanac_domain::training_run::{
+    ModelImport, TrainingPlan, TrainingReason, TrainingRequested, TrainingRunEvent,
+};
+use almanac_domain::values::{Digest, Horizon, Measure, ModelName, Session};
 use almanac_store::StoreError;
 use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
@@ -41,6 +43,8 @@ pub struct TrainingRun {
     pub horizons: Vec<Horizon>,
     /// Whether the daily sentiment is a feature.
     pub sentiment: bool,
+    /// What it brings in instead of training; null for a training.
+    pub import: Option<TrainingImport>,
     /// When it was asked for.
     pub requested_at: DateTime<Utc>,
     /// When a trainer began.
@@ -79,6 +83,40 @@ pub struct TrainingFigure {
     pub sessions: u32,
 }
 
+/// A model trained elsewhere that a run brings in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TrainingImport {
+    /// Its files, for each horizon in order.
+    pub files: Vec<TrainingFile>,
+    /// The last session it may have learnt from, as whoever brings it in says; null when nobody says so.
+    #[schema(value_type = Option<chrono::NaiveDate>)]
+    pub learnt_through: Option<Session>,
+}
+
+/// A file of a model trained elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TrainingFile {
+    /// The horizon it forecasts, in sessions.
+    #[schema(value_type = u32)]
+    pub horizon: Horizon,
+    /// SHA-256 of its bytes.
+    #[schema(value_type = String)]
+    pub sha256: Digest,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+impl From<ModelImport> for TrainingImport {
+    fn from(import: ModelImport) -> Self {
+        let files = import.files.into_iter().map(|file| TrainingFile {
+            horizon: file.horizon,
+            sha256: file.object.sha256,
+            bytes: file.object.bytes,
+        });
+        Self { files: files.collect(), learnt_through: import.learnt_through }
+    }
+}
+
 /// A run that waits for a trainer, or for a trainer that died.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueRun {
@@ -88,6 +126,8 @@ pub struct DueRun {
     pub model: ModelName,
     /// What to train.
     pub plan: TrainingPlan,
+    /// What to bring in instead of training.
+    pub import: Option<ModelImport>,
     /// Why.
     pub reason: TrainingReason,
     /// Whether a trainer had begun.
@@ -109,7 +149,7 @@ impl Handler for TrainingRuns {
     }
 
     fn version(&self) -> i32 {
-        2
+        3
     }
 
     fn schema_sql(&self) -> Option<&'static str> {
@@ -175,8 +215,8 @@ async fn request(
     requested: &TrainingRequested,
 ) -> Result<(), HandlerError> {
     sqlx::query(
-        "insert into training_runs (id, model, reason, figures, plan, state, requested_at, ordinal)
-         values ($1, $2, $3, $7, $4, 'requested', $5, $6)
+        "insert into training_runs (id, model, reason, figures, plan, import, state, requested_at, ordinal)
+         values ($1, $2, $3, $7, $4, $8, 'requested', $5, $6)
          on conflict (id) do nothing",
     )
     .bind(id)
@@ -186,6 +226,7 @@ async fn request(
     .bind(event.at())
     .bind(event.ordinal)
     .bind(Json(&requested.figures))
+    .bind(requested.import.as_ref().map(Json))
     .execute(conn)
     .await?;
     Ok(())
@@ -213,12 +254,13 @@ async fn end(
 }
 
 const SHOWN: &str =
-    "select id, model, reason, figures, plan, state, requested_at, started_at, ended_at, as_of, rows, instruments,
-       version, failure, ordinal
+    "select id, model, reason, figures, plan, import, state, requested_at, started_at, ended_at, as_of, rows,
+       instruments, version, failure, ordinal
   from training_runs";
 
 fn shown(row: &PgRow) -> Result<TrainingRun, sqlx::Error> {
     let plan: TrainingPlan = row::json(row, "plan")?;
+    let import: Option<ModelImport> = row::json_or_none(row, "import")?;
     Ok(TrainingRun {
         id: row.try_get("id")?,
         model: row::word(row, "model")?,
@@ -228,6 +270,7 @@ fn shown(row: &PgRow) -> Result<TrainingRun, sqlx::Error> {
         family: plan.family,
         horizons: plan.horizons,
         sentiment: plan.sentiment,
+        import: import.map(Into::into),
         requested_at: row.try_get("requested_at")?,
         started_at: row.try_get("started_at")?,
         ended_at: row.try_get("ended_at")?,
@@ -267,15 +310,18 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<TrainingRun>, StoreE
     Ok(sqlx::query(&select).bind(id).try_map(|row| shown(&row)).fetch_optional(pool).await?)
 }
 
-/// The newest run of a model, whatever became of it, so that a schedule asks once.
+/// The newest training of a model, whatever became of it, so that a schedule asks once. What was brought in from
+/// elsewhere takes no turn of the schedule.
 pub async fn last_of(pool: &PgPool, model: &ModelName) -> Result<Option<TrainingRun>, StoreError> {
-    Ok(list(pool, Some(model), None, 1).await?.items.pop())
+    let select = format!("{SHOWN} where model = $1 and import is null order by ordinal desc limit 1");
+    let newest = sqlx::query(&select).bind(model.as_str()).try_map(|row| shown(&row));
+    Ok(newest.fetch_optional(pool).await?)
 }
 
 /// The runs that have not ended, oldest first.
 pub async fn due(pool: &PgPool) -> Result<Vec<DueRun>, StoreError> {
     let rows = sqlx::query(
-        "select id, model, plan, reason, state, requested_at, ordinal from training_runs
+        "select id, model, plan, import, reason, state, requested_at, ordinal from training_runs
           where state in ('requested', 'running') order by ordinal",
     );
     let due = |row: PgRow| {
@@ -284,6 +330,7 @@ pub async fn due(pool: &PgPool) -> Result<Vec<DueRun>, StoreError> {
             id: row.try_get("id")?,
             model: row::word(&row, "model")?,
             plan: row::json(&row, "plan")?,
+            import: row::json_or_none(&row, "import")?,
             reason: row::word(&row, "reason")?,
             running: state == "running",
             requested_at: row.try_get("requested_at")?,

@@ -68,7 +68,7 @@ pub(super) async fn request(
     cause: Option<Cause>,
 ) -> Result<Option<EventKey>, TradeError> {
     let model = parts.settings.model.clone();
-    let request = TrainingRequested { model, reason, figures, plan, requested_by: None };
+    let request = TrainingRequested { model, reason, figures, plan, import: None, requested_by: None };
     let issued = Issued::new(run).caused_by_any(cause);
     let command = TrainingRunCommand::RequestTraining(request);
     match parts.bus.execute::<TrainingRun>(&run.to_string(), command, &issued).await {

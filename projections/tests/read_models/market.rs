@@ -21,8 +21,8 @@ use almanac_domain::prediction::{
     Quantile, Role, Slot,
 };
 use almanac_domain::training_run::{
-    TrainingCancelled, TrainingCompleted, TrainingFailed, TrainingPlan, TrainingReason, TrainingRequested,
-    TrainingRun, TrainingRunCommand, TrainingStarted,
+    ImportedFile, ModelImport, TrainingCancelled, TrainingCompleted, TrainingFailed, TrainingPlan,
+    TrainingReason, TrainingRequested, TrainingRun, TrainingRunCommand, TrainingStarted,
 };
 use almanac_domain::values::{
     Digest, Horizon, LogReturn, Measure, Mode, ModelName, Price, Probability, Session, StoredObject,
@@ -130,9 +130,19 @@ fn plan() -> TrainingPlan {
 }
 
 async fn request(story: &mut Story, run: u128, reason: TrainingReason) {
+    ask(story, run, reason, plan(), None).await;
+}
+
+async fn ask(
+    story: &mut Story,
+    run: u128,
+    reason: TrainingReason,
+    plan: TrainingPlan,
+    import: Option<ModelImport>,
+) {
     let by = (reason == TrainingReason::Manual).then_some(ALICE);
     let request =
-        TrainingRequested { model: model(), reason, figures: vec![], plan: plan(), requested_by: by };
+        TrainingRequested { model: model(), reason, figures: vec![], plan, import, requested_by: by };
     story.does::<TrainingRun>(Uuid::from_u128(run), TrainingRunCommand::RequestTraining(request)).await;
 }
 
@@ -190,7 +200,7 @@ pub async fn promote(story: &mut Story, version: u32, by: DecidedBy) {
     story.does::<Model>(model(), ModelCommand::PromoteVersion(promoted)).await;
 }
 
-/// One run becomes version 1, which the gate promotes; one fails; one is called off; one goes on.
+/// One run becomes version 1, which the gate promotes; one fails; one is called off; one that brings in a model goes on.
 pub async fn training(story: &mut Story) {
     use TrainingRunCommand as T;
     request(story, 0x701, TrainingReason::FirstVersion).await;
@@ -210,7 +220,11 @@ pub async fn training(story: &mut Story) {
     request(story, 0x7f2, TrainingReason::Manual).await;
     let cancelled = TrainingCancelled { by: ALICE };
     story.does::<TrainingRun>(Uuid::from_u128(0x7f2), T::CancelTraining(cancelled)).await;
-    request(story, 0x7f3, TrainingReason::Manual).await;
+    let file = |sessions, letter| ImportedFile { horizon: horizon(sessions), object: object(letter) };
+    let import =
+        ModelImport { files: vec![file(1, '2'), file(5, '3')], learnt_through: Some(day(2023, 12, 29)) };
+    let plan = TrainingPlan { family: "onnx".into(), ..plan() };
+    ask(story, 0x7f3, TrainingReason::Manual, plan, Some(import)).await;
     start(story, 0x7f3).await;
 }
 

@@ -102,8 +102,24 @@ async fn a_training_run_shows_what_became_of_it_and_what_has_not_ended_is_due() 
     assert_eq!(training_runs::find(story.pool(), completed.id).await.unwrap().as_ref(), Some(completed));
     let due = training_runs::due(story.pool()).await.unwrap();
     let [due] = due.as_slice() else { panic!("{due:?}") };
-    assert_eq!((due.id, due.running, due.plan.family.as_str()), (runs[0].id, true, "ridge"));
-    assert_eq!(training_runs::last_of(story.pool(), &model()).await.unwrap().unwrap().id, due.id);
+    assert_eq!((due.id, due.running, due.plan.family.as_str()), (runs[0].id, true, "onnx"));
+}
+
+#[tokio::test]
+async fn a_run_that_brings_in_a_model_names_its_files_and_is_no_training_of_the_schedule() {
+    let story = Story::told().await;
+    let runs = training_runs::list(story.pool(), Some(&model()), None, 10).await.unwrap().items;
+    let [brought_in, trained, ..] = runs.as_slice() else { panic!("{runs:?}") };
+    let shown = brought_in.import.as_ref().unwrap();
+    assert_eq!(shown.learnt_through, Some(day(2023, 12, 29)));
+    assert_eq!(shown.files.iter().map(|file| file.horizon.sessions()).collect::<Vec<_>>(), [1, 5]);
+    let due = training_runs::due(story.pool()).await.unwrap();
+    let files = due[0].import.clone().unwrap().files;
+    for (file, shown) in files.iter().zip(&shown.files) {
+        assert_eq!((&file.object.sha256, file.object.bytes), (&shown.sha256, shown.bytes));
+    }
+    assert_eq!(trained.import, None);
+    assert_eq!(training_runs::last_of(story.pool(), &model()).await.unwrap().unwrap().id, trained.id);
 }
 
 #[tokio::test]
