@@ -11,6 +11,7 @@ mod service {
     mod edge;
     mod explanations;
     mod failpoints;
+    mod imports;
     mod interface;
     mod models;
     mod nodes;

@@ -25,6 +25,7 @@ pub mod fallback;
 pub mod foundation;
 pub mod guard;
 pub mod health;
+pub mod imports;
 pub mod instruments;
 pub mod log;
 pub mod mails;

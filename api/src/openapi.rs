@@ -17,9 +17,9 @@ use crate::problem::{self, Kind};
 use crate::reads::AfterQuery;
 use crate::tagged::ASK_EACH_TIME;
 use crate::{
-    accounts, admin, evaluations, evidence, explanations, health, instruments, log, mails, metrics, models,
-    own_writes, predictions, session, status, tagged, track_record, training_runs, trials, watchlists,
-    webhook_deliveries, webhook_endpoints,
+    accounts, admin, evaluations, evidence, explanations, health, imports, instruments, log, mails, metrics,
+    models, own_writes, predictions, session, status, tagged, track_record, training_runs, trials,
+    watchlists, webhook_deliveries, webhook_endpoints,
 };
 
 /// Everything that is described: the API below `/api/v1`, the identity of the log, and the health of the service.
@@ -81,6 +81,7 @@ fn api(config: &mut ServiceConfig) {
         .service(training_runs::get_training_run)
         .service(training_runs::request_training)
         .service(training_runs::cancel_training)
+        .service(imports::request_import)
         .service(mails::list_mails)
         .service(webhook_endpoints::list_endpoints)
         .service(webhook_endpoints::register_endpoint)

@@ -1,26 +1,25 @@
-//! A model trained elsewhere becomes a version, after the same looks as one trained here.
+//! A model trained elsewhere becomes a version, after the same looks as one trained here: in a run that names its files
+//! (`job.rs`), or at once on the command line.
 
 use almanac_domain::ids;
-use almanac_domain::model::{ModelVersionRegistered, Origin, Recipe};
-use almanac_domain::training_run::TrainingPlan;
+use almanac_domain::model::Origin;
+use almanac_domain::training_run::{ModelImport, TrainingPlan};
 use almanac_domain::values::{Digest, Horizon, InvalidValue, ModelName, Session};
-use almanac_ml::{Family, ImportError, ImportSpec, Inputs, Trained, TrainingSpec, artefact, import};
+use almanac_ml::{Family, ImportError, ImportSpec, Inputs, Panel, Trained, TrainingSpec, artefact, import};
 use almanac_projections::models;
 use almanac_store::StoreError;
 use almanac_store::log::{Issued, Until, wait_for};
+use almanac_store::objects::ObjectError;
 use serde::Serialize;
 
-use super::registration::{append, processor, put};
+use super::registration::{Lineage, append, registration};
 use super::watched::watched;
-use super::{SEEING, measures};
+use super::{SEEING, Watch};
 use crate::parts::Parts;
 use crate::trade::TradeError;
 
 /// The word for the format in events.
 const FORMAT: &str = "onnx";
-/// What stands before the verdicts of a model of which nobody says what it has learned from.
-const WARNING: &str = "It may have learnt from the very sessions it is scored on, as nobody says through when it was \
-                       trained: this says nothing of its skill. ";
 
 /// A file with the horizon it forecasts.
 #[derive(Debug, Clone)]
@@ -70,6 +69,59 @@ pub enum ImportNowError {
     Trade(#[from] TradeError),
 }
 
+/// Files by their horizon in rows.
+pub(super) type Files = Vec<(usize, Vec<u8>)>;
+
+/// A file of a run that is not there as it was stored.
+pub(super) struct Lost {
+    /// A stable word.
+    pub(super) reason: &'static str,
+    /// A sentence.
+    pub(super) detail: String,
+}
+
+/// The files that a run names, each with the digest it had when it was stored.
+pub(super) async fn fetch(parts: &Parts, import: &ModelImport) -> Result<Result<Files, Lost>, TradeError> {
+    let mut files = Vec::new();
+    for file in &import.files {
+        let key = &file.object.key;
+        let lost = |reason, error: ObjectError| Lost { reason, detail: error.to_string() };
+        match parts.objects.get(key).await {
+            Ok(bytes) if artefact::digest(&bytes) == file.object.sha256.as_str() => {
+                files.push((file.horizon.sessions() as usize, bytes));
+            }
+            Ok(_) => return Ok(Err(lost("file_damaged", ObjectError::Damaged(key.clone())))),
+            Err(error @ ObjectError::Damaged(_)) => return Ok(Err(lost("file_damaged", error))),
+            Err(error @ (ObjectError::Absent(_) | ObjectError::BadKey(_))) => {
+                return Ok(Err(lost("file_missing", error)));
+            }
+            Err(
+                error @ (ObjectError::BadUrl { .. }
+                | ObjectError::Contradicted(_)
+                | ObjectError::Failed { .. }),
+            ) => return Err(broken(error)),
+        }
+    }
+    Ok(Ok(files))
+}
+
+/// Where a version of these files comes from.
+pub(super) fn imported(files: Vec<Digest>, learnt_through: Option<Session>) -> Origin {
+    Origin::Imported { format: FORMAT.to_owned(), files, learnt_through }
+}
+
+/// Looks at a model trained elsewhere as closely as at one trained here, telling `watch` how far it has come.
+pub(super) fn look_at(
+    panel: &Panel,
+    files: &[(usize, Vec<u8>)],
+    (seed, learnt_through): (u64, Option<Session>),
+    as_of: Session,
+    watch: &Watch,
+) -> Result<Trained, ImportError> {
+    let spec = ImportSpec { learnt_through, seed, code_version: TrainingSpec::default().code_version };
+    import(&Inputs::of(panel), files, &spec, as_of, &mut |progress| watch.tell(progress))
+}
+
 /// Brings in a model trained elsewhere as the next version of `model`. It is promoted by nobody but a person. The
 /// tables must be level with the log, and kept so while it runs.
 ///
@@ -88,44 +140,27 @@ pub async fn import_onnx(
     let manifest = view.manifest();
     parts.objects.put("datasets", manifest.to_bytes(), "json").await.map_err(broken)?;
     let seed = parts.settings.training.seed;
-    let code_version = TrainingSpec::default().code_version;
-    let spec = ImportSpec { learnt_through: trained_through, seed, code_version };
     let horizons = files.iter().map(|file| file.horizon).collect();
     let digests = files.iter().map(|file| artefact::digest(&file.bytes).parse());
     let digests: Vec<Digest> = digests.collect::<Result<_, _>>().map_err(no_digest)?;
-    let work = move |watch: &super::Watch| {
+    let work = move |watch: &Watch| {
         let files: Vec<_> =
             files.into_iter().map(|file| (file.horizon.sessions() as usize, file.bytes)).collect();
-        let panel = view.panel(as_of);
-        import(&Inputs::of(&panel), &files, &spec, as_of, &mut |progress| watch.tell(progress))
+        look_at(&view.panel(as_of), &files, (seed, trained_through), as_of, watch)
     };
     let trained = watched(work, progress).await??;
 
-    let (artefact, evaluation_object) = put(parts, &trained).await?;
-    let verdicts = verdicts(&trained, trained_through);
-    let run = ids::reaction("import", &format!("{model} {}", artefact.sha256));
-    let registration = ModelVersionRegistered {
+    let run = parts.entropy.uuid_v7(parts.clock.now());
+    let lineage = Lineage {
         model: model.clone(),
-        version: 0,
-        training_run: run,
+        run,
         plan: TrainingPlan { family: Family::Onnx.name().to_owned(), horizons, sentiment: false, seed },
-        mode: parts.settings.mode,
-        trained_through: as_of,
+        as_of,
         dataset: manifest.digest(),
-        artefact: artefact.clone(),
-        evaluation_object,
-        evaluation: measures::shown(&trained),
-        verdicts: verdicts.clone(),
-        leak_checks: measures::leak_checks(&trained),
-        code_version: trained.artefact.code_version.clone(),
-        recipe: Some(recipe(&trained).map_err(no_digest)?),
-        origin: Origin::Imported {
-            format: FORMAT.to_owned(),
-            files: digests.clone(),
-            learnt_through: trained_through,
-        },
-        registered_at: parts.clock.now(),
+        origin: imported(digests.clone(), trained_through),
     };
+    let registration = registration(parts, lineage, &trained).await?;
+    let (verdicts, artefact) = (registration.verdicts.clone(), registration.artefact.sha256.clone());
     let issued = Issued::new(ids::reaction("import", &format!("register {run}"))).correlated(run);
     let appended = append(parts, registration, &issued).await?;
     if let Some(event) = &appended.event {
@@ -142,32 +177,12 @@ pub async fn import_onnx(
         as_of,
         verdicts,
         suspicions: trained.leak_report.suspicions,
-        artefact: artefact.sha256,
+        artefact,
         files: digests,
     })
 }
 
-fn verdicts(trained: &Trained, trained_through: Option<Session>) -> Vec<String> {
-    let mut verdicts = measures::verdicts(trained);
-    if trained_through.is_none() {
-        for verdict in &mut verdicts {
-            verdict.insert_str(0, WARNING);
-        }
-    }
-    verdicts
-}
-
-fn recipe(trained: &Trained) -> Result<Recipe, InvalidValue> {
-    let scale = serde_json::to_value(ImportSpec::SCALE).ok();
-    let scale = scale.as_ref().and_then(|scale| scale.as_str()).unwrap_or_default();
-    Ok(Recipe {
-        features: trained.features_digest.parse()?,
-        parameters: [("scale".to_owned(), scale.to_owned())].into(),
-        processor: processor(),
-    })
-}
-
-fn broken(error: almanac_store::objects::ObjectError) -> TradeError {
+fn broken(error: ObjectError) -> TradeError {
     StoreError::from(error).into()
 }
 

@@ -3,19 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use almanac_domain::model::Origin;
 use almanac_domain::training_run::{
-    TrainingPlan, TrainingRun, TrainingRunCommand, TrainingRunRefusal, TrainingStarted,
+    ModelImport, TrainingPlan, TrainingRun, TrainingRunCommand, TrainingRunRefusal, TrainingStarted,
 };
-use almanac_domain::values::{Digest, Session};
-use almanac_ml::{DailySentiment, Family, Inputs, TrainError, Trained, TrainingSpec, train};
-use almanac_projections::training_runs;
+use almanac_domain::values::{ModelName, Session};
+use almanac_ml::{
+    DailySentiment, Family, ImportError, Inputs, Panel, TrainError, Trained, TrainingSpec, train,
+};
+use almanac_projections::training_runs::{self, DueRun};
 use almanac_store::StoreError;
 use almanac_store::leases::{self, Lease};
 use almanac_store::log::{CommandError, EventKey, Issued};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Watch, last_of, registration};
+use super::import::{Files, fetch, imported, look_at};
+use super::registration::Lineage;
+use super::{Watch, fail, last_of, registration};
+use crate::market::View;
 use crate::parts::Parts;
 use crate::trade::TradeError;
 
@@ -41,43 +48,84 @@ pub(super) enum Ended {
 pub(super) enum TakenUp {
     /// It goes on.
     Begun(Box<Job>),
-    /// The run had become a version before; now it is written down.
-    Completed(Option<EventKey>),
+    /// It had become a version before, or cannot become one; now it is written down.
+    Ended(Option<EventKey>),
     /// Another trainer is at work.
     Elsewhere,
     /// There is nothing to train, or nothing to learn from.
     Nothing,
 }
 
+/// A run that was asked for.
+pub(super) struct Wanted {
+    pub(super) run: Uuid,
+    pub(super) model: ModelName,
+    pub(super) plan: TrainingPlan,
+    /// What to bring in instead of training.
+    pub(super) import: Option<ModelImport>,
+}
+
+impl From<DueRun> for Wanted {
+    fn from(due: DueRun) -> Self {
+        Self { run: due.id, model: due.model, plan: due.plan, import: due.import }
+    }
+}
+
+/// What a version is made of, beside the prices.
+enum Material {
+    /// Nothing, or news.
+    Learn(Option<Vec<DailySentiment>>),
+    /// The files of a model trained elsewhere, and the last session it may have learnt from.
+    BringIn(Files, Option<Session>),
+}
+
+impl Material {
+    /// Makes the version, telling `watch` how far it has come.
+    fn make(
+        &self,
+        panel: &Panel,
+        plan: &TrainingPlan,
+        as_of: Session,
+        watch: &Watch,
+    ) -> Result<Trained, ImportError> {
+        match self {
+            Self::Learn(news) => Ok(learn(panel, news.as_deref(), plan, as_of, watch)?),
+            Self::BringIn(files, through) => look_at(panel, files, (plan.seed, *through), as_of, watch),
+        }
+    }
+}
+
 /// A training under way. Dropping it breaks it off at its next step.
 pub(super) struct Job {
-    run: Uuid,
-    plan: TrainingPlan,
+    wanted: Wanted,
     started: TrainingStarted,
     lease: Lease,
     renewed: Instant,
     asked: Instant,
     broken_off: bool,
     watch: Arc<Watch>,
-    work: JoinHandle<Result<Trained, TrainError>>,
+    work: JoinHandle<Result<Trained, ImportError>>,
 }
 
 impl Job {
     /// Takes up the oldest run that is due, if nobody else trains.
     pub(super) async fn take_up(parts: &Parts) -> Result<TakenUp, TradeError> {
         let due = training_runs::due(parts.database.pool()).await?;
-        let Some(run) = due.into_iter().find(|run| run.model == parts.settings.model) else {
+        // A model is trained by who is set up for it; to look at one that is brought in takes no settings.
+        let ours = |run: &DueRun| run.model == parts.settings.model || run.import.is_some();
+        let Some(run) = due.into_iter().find(ours) else {
             return Ok(TakenUp::Nothing);
         };
-        if let Some(version) = registration::version_of(parts, run.id).await? {
+        if let Some(version) = registration::version_of(parts, &run.model, run.id).await? {
             // Cut off between the version and the end of the run.
-            return Ok(TakenUp::Completed(registration::complete(parts, run.id, version).await?));
+            let completed = registration::complete(parts, &run.model, run.id, version).await?;
+            return Ok(TakenUp::Ended(completed));
         }
-        Self::begin(parts, run.id, run.plan).await
+        Self::begin(parts, run.into()).await
     }
 
-    /// Starts `run`.
-    pub(super) async fn begin(parts: &Parts, run: Uuid, plan: TrainingPlan) -> Result<TakenUp, TradeError> {
+    /// Starts what is wanted.
+    pub(super) async fn begin(parts: &Parts, wanted: Wanted) -> Result<TakenUp, TradeError> {
         let view = parts.market.view().await?;
         let Some(as_of) = view.last_session() else { return Ok(TakenUp::Nothing) };
         let Ok(room) = Arc::clone(&parts.training_room).try_acquire_owned() else {
@@ -87,12 +135,41 @@ impl Job {
         let Some(lease) = leases::take(&parts.database, LEASE, holder, time).await? else {
             return Ok(TakenUp::Elsewhere);
         };
-        let panel = view.panel(as_of);
-        let (mut manifest, mut news) = (view.manifest(), None);
-        if plan.sentiment {
-            let (headlines, tones) = parts.news.named_sentiment().await?;
-            (manifest.headlines, news) = (Some(headlines), Some(tones));
+        let begun = Self::begin_under(parts, wanted, &view, (as_of, room), &lease).await;
+        if matches!(begun, Ok(TakenUp::Begun(_))) {
+            return begun;
         }
+        // Whatever came in between: nobody else would train until it has run out.
+        let released = leases::release(parts.database.pool(), &lease).await;
+        let ended = begun?;
+        released?;
+        Ok(ended)
+    }
+
+    async fn begin_under(
+        parts: &Parts,
+        wanted: Wanted,
+        view: &View,
+        (as_of, room): (Session, OwnedSemaphorePermit),
+        lease: &Lease,
+    ) -> Result<TakenUp, TradeError> {
+        let panel = view.panel(as_of);
+        let mut manifest = view.manifest();
+        let material = match &wanted.import {
+            Some(import) => match fetch(parts, import).await? {
+                Ok(files) => Material::BringIn(files, import.learnt_through),
+                // It would be due for ever, and every training behind it would wait.
+                Err(lost) => {
+                    return Ok(TakenUp::Ended(fail(parts, wanted.run, lost.reason, &lost.detail).await?));
+                }
+            },
+            None if wanted.plan.sentiment => {
+                let (headlines, tones) = parts.news.named_sentiment().await?;
+                manifest.headlines = Some(headlines);
+                Material::Learn(Some(tones))
+            }
+            None => Material::Learn(None),
+        };
         parts.objects.put("datasets", manifest.to_bytes(), "json").await.map_err(StoreError::from)?;
         let started = TrainingStarted {
             as_of,
@@ -101,22 +178,20 @@ impl Job {
             instruments: panel.keys().len() as u64,
             started_at: parts.clock.now(),
         };
-        if !start(parts, run, started.clone()).await? {
-            leases::release(parts.database.pool(), &lease).await?;
+        if !start(parts, wanted.run, started.clone()).await? {
             return Ok(TakenUp::Nothing);
         }
         let watch = Arc::<Watch>::default();
         let work = {
-            let (plan, watch) = (plan.clone(), Arc::clone(&watch));
+            let (plan, watch) = (wanted.plan.clone(), Arc::clone(&watch));
             tokio::task::spawn_blocking(move || {
                 // Held by the thread itself: it outlives an actor that is built anew.
                 let _room = room;
-                learn(&panel, news.as_deref(), &plan, as_of, &watch)
+                material.make(&panel, &plan, as_of, &watch)
             })
         };
-        let now = Instant::now();
-        let job =
-            Self { run, plan, started, lease, renewed: now, asked: now, broken_off: false, watch, work };
+        let (now, lease) = (Instant::now(), lease.clone());
+        let job = Self { wanted, started, lease, renewed: now, asked: now, broken_off: false, watch, work };
         Ok(TakenUp::Begun(Box::new(job)))
     }
 
@@ -124,7 +199,7 @@ impl Job {
     pub(super) async fn look_after(&mut self, parts: &Parts) -> Result<Option<Ended>, TradeError> {
         if let Ok(done) = tokio::time::timeout(LOOK, &mut self.work).await {
             return Ok(Some(match done {
-                Ok(Err(TrainError::Cancelled)) => Ended::BrokenOff,
+                Ok(Err(ImportError::Training(TrainError::Cancelled))) => Ended::BrokenOff,
                 Ok(_) if self.broken_off => Ended::BrokenOff,
                 Ok(Ok(trained)) => Ended::Trained(Box::new(trained)),
                 Ok(Err(error)) => {
@@ -142,7 +217,7 @@ impl Job {
         }
         if self.asked.elapsed() >= ASK_EVERY {
             self.asked = Instant::now();
-            if parts.bus.load::<TrainingRun>(&self.run.to_string()).await? == TrainingRun::Ended {
+            if parts.bus.load::<TrainingRun>(&self.wanted.run.to_string()).await? == TrainingRun::Ended {
                 self.break_off();
             }
         }
@@ -160,11 +235,24 @@ impl Job {
     }
 
     pub(super) const fn run(&self) -> Uuid {
-        self.run
+        self.wanted.run
     }
 
-    pub(super) const fn plan(&self) -> &TrainingPlan {
-        &self.plan
+    /// What the version it makes follows from.
+    pub(super) fn lineage(&self) -> Lineage {
+        let Wanted { run, model, plan, import } = &self.wanted;
+        let origin = import.as_ref().map_or(Origin::Trained, |import| {
+            let files = import.files.iter().map(|file| file.object.sha256.clone());
+            imported(files.collect(), import.learnt_through)
+        });
+        Lineage {
+            model: model.clone(),
+            run: *run,
+            plan: plan.clone(),
+            as_of: self.started.as_of,
+            dataset: self.started.dataset.clone(),
+            origin,
+        }
     }
 
     pub(super) const fn as_of(&self) -> Session {
@@ -177,10 +265,6 @@ impl Job {
 
     pub(super) const fn instruments(&self) -> u64 {
         self.started.instruments
-    }
-
-    pub(super) const fn dataset(&self) -> &Digest {
-        &self.started.dataset
     }
 
     pub(super) fn progress(&self) -> Option<almanac_ml::Progress> {
@@ -214,7 +298,7 @@ async fn start(parts: &Parts, run: Uuid, started: TrainingStarted) -> Result<boo
 
 /// Trains by a plan, telling `watch` how far it has come.
 pub(super) fn learn(
-    panel: &almanac_ml::Panel,
+    panel: &Panel,
     news: Option<&[DailySentiment]>,
     plan: &TrainingPlan,
     as_of: Session,
@@ -240,14 +324,49 @@ pub(super) fn horizons(plan: &TrainingPlan) -> Vec<usize> {
     plan.horizons.iter().map(|horizon| horizon.sessions() as usize).collect()
 }
 
-/// The stable word for a training that made nothing.
-fn reason(error: &TrainError) -> &'static str {
+/// The stable word for a run that made nothing.
+fn reason(error: &ImportError) -> &'static str {
     match error {
-        TrainError::Cancelled => "cancelled",
-        TrainError::BadSpec(_) => "bad_plan",
-        TrainError::NotEnoughData { .. } => "too_little_data",
-        TrainError::Fit(_) => "not_fitted",
-        TrainError::Leak(_) => "leak_found",
+        ImportError::File { .. } => "file_refused",
+        ImportError::NotFinite { .. } => "not_finite",
+        ImportError::OtherSize { .. } => "other_size",
+        ImportError::NotRepeatable { .. } => "not_repeatable",
+        ImportError::Training(TrainError::Cancelled) => "cancelled",
+        ImportError::Training(TrainError::BadSpec(_)) => "bad_plan",
+        ImportError::Training(TrainError::NotEnoughData { .. }) => "too_little_data",
+        ImportError::Training(TrainError::Fit(_)) => "not_fitted",
+        ImportError::Training(TrainError::Leak(_)) => "leak_found",
         _ => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_ml::leaks::{LeakCheck, LeakKind, LeakReport};
+    use almanac_ml::models::FitError;
+    use almanac_ml::onnx::OnnxError;
+
+    use super::*;
+
+    #[test]
+    fn whatever_makes_no_version_has_a_word_of_its_own_that_stays() {
+        let failure = Some("lr_1 of A changes when the future is cut off".to_owned());
+        let check = LeakCheck { kind: LeakKind::Truncation, case: "lr_1".to_owned(), failure };
+        let leak = TrainError::Leak(Box::new(LeakReport { checks: vec![check], suspicions: vec![] }));
+        assert!(leak.to_string().contains("changes when the future is cut off"), "{leak}");
+        let (horizon, key) = (1, "A".to_owned());
+        for (error, word) in [
+            (TrainError::Cancelled.into(), "cancelled"),
+            (TrainError::BadSpec("no horizon").into(), "bad_plan"),
+            (TrainError::NotEnoughData { detail: "three rows".to_owned() }.into(), "too_little_data"),
+            (FitError::Singular.into(), "not_fitted"),
+            (leak.into(), "leak_found"),
+            (ImportError::File { horizon, source: OnnxError::Foreign }, "file_refused"),
+            (ImportError::NotFinite { horizon, key, session: Session::MIN }, "not_finite"),
+            (ImportError::OtherSize { horizon, times: 100.0 }, "other_size"),
+            (ImportError::NotRepeatable { horizon }, "not_repeatable"),
+        ] {
+            assert_eq!(reason(&error), word, "{error}");
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! 3. While that goes on, passes look after it: they prolong the lease, and break it off when the run was cancelled.
 //! 4. The objects are written first, then the version is registered and the run completed (`registration.rs`). Cut off
 //!    anywhere, the run is still due, and what was registered is found by the run's id.
-//! 5. The gate (`gate.rs`) promotes the first version without a person, and puts later ones on trial.
+//! 5. A run that brings in a model trained elsewhere goes the same way: its files are looked at instead (`import.rs`).
+//! 6. The gate (`gate.rs`) promotes the first version without a person, and puts later ones on trial.
 
 mod evaluate;
 mod gate;
@@ -48,6 +49,9 @@ const SEEING: Duration = Duration::from_secs(5);
 
 /// How soon a trainer looks again whether the one at work has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Why a run failed is told in so many characters at most.
+const LONGEST_DETAIL: usize = 1_000;
 
 /// Trains.
 pub struct Trainer {
@@ -122,7 +126,7 @@ impl Trade for Trainer {
                 *under_way = Some(*job);
                 return Ok(Progress::More);
             }
-            TakenUp::Completed(event) => {
+            TakenUp::Ended(event) => {
                 see(&self.parts, event.as_ref()).await?;
                 return Ok(Progress::More);
             }
@@ -153,21 +157,27 @@ async fn settle(parts: &Parts, job: &Job, ended: Ended) -> Result<Option<EventKe
         Ended::Trained(trained) => {
             Ok(registration::register(parts, job, *trained).await?.and_then(|done| done.last))
         }
-        Ended::Failed { reason, detail } => fail(parts, job.run(), &reason, detail).await,
+        Ended::Failed { reason, detail } => fail(parts, job.run(), &reason, &detail).await,
         Ended::BrokenOff => Ok(None),
     }
 }
 
-async fn fail(
-    parts: &Parts,
-    run: Uuid,
-    reason: &str,
-    detail: String,
-) -> Result<Option<EventKey>, TradeError> {
+async fn fail(parts: &Parts, run: Uuid, reason: &str, detail: &str) -> Result<Option<EventKey>, TradeError> {
+    let detail = printable(detail);
     tracing::warn!(%run, reason, detail, "a training failed");
     let failed = TrainingFailed { reason: reason.to_owned(), detail, failed_at: parts.clock.now() };
     let cause = last_of(parts, run).await?;
     command(parts, run, "fail", TrainingRunCommand::FailTraining(failed), cause).await
+}
+
+/// A sentence that can be stored and shown whatever it repeats of a file that somebody brought in.
+fn printable(sentence: &str) -> String {
+    let cut = |(place, letter): (usize, char)| match letter {
+        _ if place == LONGEST_DETAIL => '…',
+        letter if letter.is_control() => '\u{fffd}',
+        letter => letter,
+    };
+    sentence.chars().take(LONGEST_DETAIL + 1).enumerate().map(cut).collect()
 }
 
 /// What a step of a run answers: the step before.
@@ -225,5 +235,19 @@ impl Watch {
 
     fn stop(self: &Arc<Self>) {
         self.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_is_told_in_part_and_without_what_cannot_be_stored() {
+        assert_eq!(printable("the operation a\u{0}b is not known"), "the operation a\u{fffd}b is not known");
+        let long = printable(&"é".repeat(LONGEST_DETAIL + 5));
+        assert_eq!((long.chars().count(), long.ends_with("é…")), (LONGEST_DETAIL + 1, true));
+        let fits = "é".repeat(LONGEST_DETAIL);
+        assert_eq!(printable(&fits), fits);
     }
 }

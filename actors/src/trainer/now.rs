@@ -5,7 +5,7 @@ use almanac_domain::values::Session;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::job::{Ended, Job, TakenUp};
+use super::job::{Ended, Job, TakenUp, Wanted};
 use super::schedule::request;
 use super::{fail, gate, measures, registration, see};
 use crate::parts::Parts;
@@ -70,7 +70,8 @@ pub async fn train_now(
     let run = parts.entropy.uuid_v7(parts.clock.now());
     let event = request(parts, run, (TrainingReason::Manual, vec![]), plan.clone(), None).await?;
     see(parts, event.as_ref()).await?;
-    let TakenUp::Begun(mut job) = Job::begin(parts, run, plan).await? else {
+    let wanted = Wanted { run, model: parts.settings.model.clone(), plan, import: None };
+    let TakenUp::Begun(mut job) = Job::begin(parts, wanted).await? else {
         return Err(TrainNowError::Busy);
     };
     let mut told = None;
@@ -106,7 +107,7 @@ pub async fn train_now(
             }
         }
         Ended::Failed { reason, detail } => {
-            fail(parts, run, &reason, detail.clone()).await?;
+            fail(parts, run, &reason, &detail).await?;
             Err(TrainNowError::Failed { reason, detail })
         }
         Ended::BrokenOff => Err(cancelled()),

@@ -4,9 +4,9 @@ use almanac_domain::ids;
 use almanac_domain::model::{
     Model, ModelCommand, ModelRefusal, ModelVersionRegistered, Origin, Processor, Recipe,
 };
-use almanac_domain::training_run::{TrainingCompleted, TrainingRun, TrainingRunCommand};
-use almanac_domain::values::{InvalidValue, StoredObject};
-use almanac_ml::Trained;
+use almanac_domain::training_run::{TrainingCompleted, TrainingPlan, TrainingRun, TrainingRunCommand};
+use almanac_domain::values::{Digest, InvalidValue, ModelName, Session, StoredObject};
+use almanac_ml::{ImportSpec, Trained};
 use almanac_projections::models;
 use almanac_store::StoreError;
 use almanac_store::log::{CommandError, EventKey, Issued, LogReader};
@@ -19,12 +19,28 @@ use super::{command, last_of, measures};
 use crate::parts::Parts;
 use crate::trade::TradeError;
 
+/// What stands before the verdicts of a model of which nobody says what it has learned from.
+const OF_UNKNOWN_AGE: &str = "It may have learnt from the very sessions it is scored on, as nobody says through when it was \
+                              trained: this says nothing of its skill. ";
+
 /// What a registration has made.
 pub(super) struct Registered {
     pub(super) version: u32,
     /// SHA-256 of the artefact.
     pub(super) artefact: String,
     pub(super) last: Option<EventKey>,
+}
+
+/// What a version follows from, beside its numbers.
+pub(super) struct Lineage {
+    pub(super) model: ModelName,
+    pub(super) run: Uuid,
+    pub(super) plan: TrainingPlan,
+    /// The last session of its data.
+    pub(super) as_of: Session,
+    /// The digest of the manifest of its data.
+    pub(super) dataset: Digest,
+    pub(super) origin: Origin,
 }
 
 /// Stores the artefact and the evaluation, registers the version and completes the run. None for a run that was called
@@ -34,42 +50,52 @@ pub(super) async fn register(
     job: &Job,
     trained: Trained,
 ) -> Result<Option<Registered>, TradeError> {
-    let (artefact, evaluation_object) = put(parts, &trained).await?;
-    let registration = ModelVersionRegistered {
-        model: parts.settings.model.clone(),
-        version: 0,
-        training_run: job.run(),
-        plan: job.plan().clone(),
-        mode: parts.settings.mode,
-        trained_through: job.as_of(),
-        dataset: job.dataset().clone(),
-        artefact: artefact.clone(),
-        evaluation_object,
-        evaluation: measures::shown(&trained),
-        verdicts: measures::verdicts(&trained),
-        leak_checks: measures::leak_checks(&trained),
-        code_version: trained.artefact.code_version.clone(),
-        recipe: Some(recipe(job, &trained).map_err(TradeError::broken("features have no digest"))?),
-        origin: Origin::Trained,
-        registered_at: parts.clock.now(),
-    };
-    let ended = parts.bus.load::<TrainingRun>(&job.run().to_string()).await? == TrainingRun::Ended;
-    if ended && version_of(parts, job.run()).await?.is_none() {
+    let (run, lineage) = (job.run(), job.lineage());
+    let model = lineage.model.clone();
+    let registration = registration(parts, lineage, &trained).await?;
+    let ended = parts.bus.load::<TrainingRun>(&run.to_string()).await? == TrainingRun::Ended;
+    if ended && version_of(parts, &model, run).await?.is_none() {
         return Ok(None);
     }
-    let issued =
-        Issued::new(ids::reaction("trainer", &format!("register {}", job.run()))).correlated(job.run());
-    let issued = issued.caused_by_any(last_of(parts, job.run()).await?);
+    let artefact = registration.artefact.sha256.clone().into();
+    let issued = Issued::new(ids::reaction("trainer", &format!("register {run}"))).correlated(run);
+    let issued = issued.caused_by_any(last_of(parts, run).await?);
     let version = append(parts, registration, &issued).await?.version;
-    let last = complete(parts, job.run(), version).await?;
-    Ok(Some(Registered { version, artefact: artefact.sha256.into(), last }))
+    let last = complete(parts, &model, run, version).await?;
+    Ok(Some(Registered { version, artefact, last }))
+}
+
+/// Stores the artefact and the full evaluation, and says how the version they make is registered: its number is the next
+/// one when it is [appended](append).
+pub(super) async fn registration(
+    parts: &Parts,
+    lineage: Lineage,
+    trained: &Trained,
+) -> Result<ModelVersionRegistered, TradeError> {
+    let recipe = recipe(&lineage, trained).map_err(TradeError::broken("features have no digest"))?;
+    let (artefact, evaluation_object) = put(parts, trained).await?;
+    Ok(ModelVersionRegistered {
+        version: 0,
+        mode: parts.settings.mode,
+        artefact,
+        evaluation_object,
+        evaluation: measures::shown(trained),
+        verdicts: verdicts(&lineage.origin, trained),
+        leak_checks: measures::leak_checks(trained),
+        code_version: trained.artefact.code_version.clone(),
+        recipe: Some(recipe),
+        registered_at: parts.clock.now(),
+        model: lineage.model,
+        training_run: lineage.run,
+        plan: lineage.plan,
+        trained_through: lineage.as_of,
+        dataset: lineage.dataset,
+        origin: lineage.origin,
+    })
 }
 
 /// Stores the artefact and the full evaluation.
-pub(super) async fn put(
-    parts: &Parts,
-    trained: &Trained,
-) -> Result<(StoredObject, StoredObject), TradeError> {
+async fn put(parts: &Parts, trained: &Trained) -> Result<(StoredObject, StoredObject), TradeError> {
     let put = |kind: &'static str, bytes, extension| async move {
         let object = parts.objects.put(kind, bytes, extension).await.map_err(StoreError::from)?;
         stored(object).map_err(TradeError::broken("an object has no digest"))
@@ -79,10 +105,21 @@ pub(super) async fn put(
     Ok((artefact, put("evaluations", full.to_string().into_bytes(), "json").await?))
 }
 
+/// Whether it is better than its baselines, in words, for each horizon in order.
+fn verdicts(origin: &Origin, trained: &Trained) -> Vec<String> {
+    let verdicts = measures::verdicts(trained);
+    match origin {
+        Origin::Imported { learnt_through: None, .. } => {
+            verdicts.into_iter().map(|verdict| format!("{OF_UNKNOWN_AGE}{verdict}")).collect()
+        }
+        Origin::Imported { .. } | Origin::Trained => verdicts,
+    }
+}
+
 /// A version in the model's stream.
 pub(super) struct Appended {
     pub(super) version: u32,
-    /// The event; none when its run had become a version before.
+    /// The event; none when it had become a version before.
     pub(super) event: Option<EventKey>,
 }
 
@@ -96,7 +133,7 @@ pub(super) async fn append(
     loop {
         let model = parts.bus.load::<Model>(stream.as_str()).await?;
         // A command that was answered before would be answered again, whatever number it asks for now.
-        if let Some(version) = model.version_of(registration.training_run) {
+        if let Some(version) = model.became(&registration) {
             return Ok(Appended { version, event: None });
         }
         registration.version = model.next_version();
@@ -116,14 +153,17 @@ pub(super) async fn append(
     }
 }
 
-/// What it takes to train it again.
-fn recipe(job: &Job, trained: &Trained) -> Result<Recipe, InvalidValue> {
-    let spec = spec(job.plan()).unwrap_or_default();
-    Ok(Recipe {
-        features: trained.features_digest.parse()?,
-        parameters: spec.parameters(),
-        processor: processor(),
-    })
+/// What it takes to make it again.
+fn recipe(lineage: &Lineage, trained: &Trained) -> Result<Recipe, InvalidValue> {
+    let parameters = match &lineage.origin {
+        Origin::Trained => spec(&lineage.plan).unwrap_or_default().parameters(),
+        Origin::Imported { .. } => {
+            let scale = serde_json::to_value(ImportSpec::SCALE).ok();
+            let scale = scale.as_ref().and_then(|scale| scale.as_str()).unwrap_or_default();
+            [("scale".to_owned(), scale.to_owned())].into()
+        }
+    };
+    Ok(Recipe { features: trained.features_digest.parse()?, parameters, processor: processor() })
 }
 
 /// Where this process computes.
@@ -136,14 +176,18 @@ pub(super) fn processor() -> Processor {
     }
 }
 
-/// Completes a run that became `version`.
-pub(super) async fn complete(parts: &Parts, run: Uuid, version: u32) -> Result<Option<EventKey>, TradeError> {
+/// Completes a run that became `version` of `model`.
+pub(super) async fn complete(
+    parts: &Parts,
+    model: &ModelName,
+    run: Uuid,
+    version: u32,
+) -> Result<Option<EventKey>, TradeError> {
     let completed = TrainingCompleted { version, completed_at: parts.clock.now() };
     let started = last_of(parts, run).await?;
     let story = started.as_ref().and_then(|started| started.correlation_id);
-    let stream = parts.settings.model.as_str();
     // The registration, as far as it is the last thing that happened to the model.
-    let registered = LogReader::new(&parts.database).last_of("model", stream).await?;
+    let registered = LogReader::new(&parts.database).last_of("model", model.as_str()).await?;
     let cause = match registered.filter(|last| last.correlation_id == story) {
         Some(registered) => Some(registered),
         None => started,
@@ -151,9 +195,13 @@ pub(super) async fn complete(parts: &Parts, run: Uuid, version: u32) -> Result<O
     command(parts, run, "complete", TrainingRunCommand::CompleteTraining(completed), cause).await
 }
 
-/// The version that a run became.
-pub(super) async fn version_of(parts: &Parts, run: Uuid) -> Result<Option<u32>, TradeError> {
-    let model = models::find(parts.database.pool(), &parts.settings.model, i64::MAX).await?;
+/// The version of `model` that a run became.
+pub(super) async fn version_of(
+    parts: &Parts,
+    model: &ModelName,
+    run: Uuid,
+) -> Result<Option<u32>, TradeError> {
+    let model = models::find(parts.database.pool(), model, i64::MAX).await?;
     let versions = model.map(|model| model.versions).unwrap_or_default();
     Ok(versions.iter().find(|version| version.training_run == run).map(|version| version.version))
 }

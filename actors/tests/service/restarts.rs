@@ -20,7 +20,7 @@ async fn said(database: &Database) -> BTreeSet<String> {
 
 /// One life of the service, which is ended without a word when the log has `until` events; true when it came to rest
 /// before.
-fn live(world: &World, until: i64) -> bool {
+pub fn live(world: &World, until: i64) -> bool {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let rested = runtime.block_on(async {
         let database = Database::open(world.database.url()).await.unwrap();
