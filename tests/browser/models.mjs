@@ -4,6 +4,8 @@
 //
 // CHROMIUM names the browser, SCREENSHOTS a folder for pictures; ADMIN_EMAIL and ADMIN_PASSWORD add what only an
 // administrator does. There must be two versions, and something predicted.
+import { fileURLToPath } from 'node:url';
+
 import { assert, heading, shown, signIn, Walk } from './steps.mjs';
 
 const base = process.argv[2]?.replace(/\/$/, '');
@@ -120,13 +122,47 @@ async function tryVersion(walk, who, secret) {
   await walk.look('trial closed');
 }
 
+/** Signed in already. */
+async function bringIn(walk) {
+  const fixture = (name) => fileURLToPath(new URL(`../../ml/tests/fixtures/onnx/${name}`, import.meta.url));
+  const choose = async (page, ...files) => {
+    await page.getByRole('button', { name: 'Import a model' }).click();
+    await page.getByLabel('ONNX files, one for each horizon').setInputFiles(files);
+  };
+  const rows = (page) => page.getByRole('listitem').filter({ hasText: 'Brings in' });
+  await walk.step('files of one horizon are refused where the second one stands', async (page) => {
+    await page.goto(`${base}/admin/training`);
+    await choose(page, fixture('ridge.onnx'), fixture('forest.onnx'));
+    await page.getByLabel('Horizon of forest.onnx, in sessions').fill('1');
+    await walk.expecting(422, async () => {
+      await page.getByRole('button', { name: 'Import', exact: true }).click();
+      await shown(page.getByText('another file has this horizon: one file for each'));
+    });
+  });
+  await walk.look('import');
+  await walk.step('a model trained elsewhere becomes a version', async (page) => {
+    await page.getByLabel('Horizon of forest.onnx, in sessions').fill('5');
+    await page.getByRole('button', { name: 'Import', exact: true }).click();
+    await shown(rows(page).first().getByText('completed', { exact: true }));
+    await shown(rows(page).first().getByText(/v\d+$/));
+  });
+  await walk.step('a file that is no model fails with its reason', async (page) => {
+    await choose(page, fixture('refused_custom_operator.onnx'));
+    await page.getByRole('button', { name: 'Import', exact: true }).click();
+    await shown(rows(page).first().getByText(/^file_refused: horizon 1: .*com\.example\.Forecast/));
+  });
+  await walk.look('imported');
+}
+
 const walk = await Walk.begin(base);
 try {
   await readWhy(walk);
   await readCalibration(walk);
   const { ADMIN_EMAIL, ADMIN_PASSWORD } = process.env;
-  if (ADMIN_EMAIL && ADMIN_PASSWORD) await tryVersion(walk, ADMIN_EMAIL, ADMIN_PASSWORD);
-  else console.log('skipped the administrator: ADMIN_EMAIL and ADMIN_PASSWORD are not set');
+  if (ADMIN_EMAIL && ADMIN_PASSWORD) {
+    await tryVersion(walk, ADMIN_EMAIL, ADMIN_PASSWORD);
+    await bringIn(walk);
+  } else console.log('skipped the administrator: ADMIN_EMAIL and ADMIN_PASSWORD are not set');
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

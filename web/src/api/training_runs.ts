@@ -6,5 +6,11 @@ export const trainingRuns = (after?: string) =>
 export const requestTraining = (plan: { model?: string; family?: string; sentiment?: boolean }) =>
   answer(client.POST('/api/v1/training-runs', { body: plan }));
 
+/** Each file in base64, with its horizon in sessions. */
+export const requestImport = (
+  name: string,
+  model: { files: { horizon: number; onnx: string }[]; trained_through?: string },
+) => answer(client.POST('/api/v1/models/{name}/imports', { params: { path: { name } }, body: model }));
+
 export const cancelTraining = (id: string) =>
   answer(client.POST('/api/v1/training-runs/{id}/cancel', { params: { path: { id } } }));
