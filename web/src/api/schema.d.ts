@@ -243,6 +243,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/projections/{name}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Applies the events that a projection has set aside, after what was wrong with them is repaired. Those that still
+         *     cannot be applied stay aside.
+         */
+        post: operations["replay_projection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/projections/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a projection that stopped at an event try again, after what was wrong with it is repaired. */
+        post: operations["resume_projection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/projections/{name}/switch": {
         parameters: {
             query?: never;
@@ -478,6 +515,26 @@ export interface paths {
         get: operations["get_model"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{name}/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks for a model trained elsewhere to be brought in: a training run that looks at it instead of training, and
+         *     makes it a version that nobody but a person promotes. For administrators.
+         */
+        post: operations["request_import"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1492,6 +1549,20 @@ export interface components {
          * @enum {string}
          */
         FeatureUnit: "log_return" | "deviations" | "score" | "share_of_price" | "yes_or_no" | "number";
+        /** @description A file with the horizon it forecasts. */
+        FileWanted: {
+            /**
+             * Format: int32
+             * @description The horizon, in sessions.
+             * @example 1
+             */
+            horizon: number;
+            /**
+             * Format: byte
+             * @description The ONNX file in base64.
+             */
+            onnx: string;
+        };
         /** @description How often something was found in a batch. */
         Finding: {
             /** @description Its name, such as `high_below_low`. */
@@ -1512,6 +1583,11 @@ export interface components {
             drift: string;
             /** @description The expected log return. */
             expected: string;
+            /**
+             * @description The chances that the return lies in each fifth of those of the session's instruments, the lowest first; null where
+             *     there were too few of them, and of predictions from before they were written down.
+             */
+            fifths?: string[] | null;
             /** @description Half-width of the 80% interval in units of the scale. */
             half_width_80: string;
             /** @description Half-width of the 95% interval in units of the scale. */
@@ -1526,6 +1602,8 @@ export interface components {
             quantiles: components["schemas"]["Quantile"][];
             /** @description The scale the intervals are built on. */
             scale: string;
+            /** @description The standard deviation of the predicted distribution; null of predictions from before it was written down. */
+            volatility?: string | null;
         };
         /** @description A headline with its score. */
         Headline: {
@@ -1545,6 +1623,16 @@ export interface components {
             score: string;
             /** @description The words that made the score. */
             words: string[];
+        };
+        /** @description A model trained elsewhere, as ONNX: what its files have to look like stands in `docs/models.md`. */
+        ImportWanted: {
+            /** @description The files, one for each horizon; at most 256 MB together. */
+            files: components["schemas"]["FileWanted"][];
+            /**
+             * Format: date
+             * @description The last session it has learnt from: only later ones are scored. Without it the score says nothing of its skill.
+             */
+            trained_through?: string | null;
         };
         /** @description That an event is in the log (RFC 9162 section 2.1.3). */
         InclusionProof: {
@@ -2294,10 +2382,30 @@ export interface components {
              */
             name: string;
             /**
-             * @description `warming` after a rebuild was asked for, `switched`, `cancelled` or `dropped`.
+             * @description `warming` after a rebuild was asked for, `switched`, `cancelled`, `dropped` or `resumed`.
              * @example warming
              */
             state: string;
+        };
+        /** @description What became of the events that a projection had set aside. */
+        ProjectionReplayed: {
+            /**
+             * Format: int64
+             * @description So many are applied now.
+             * @example 1
+             */
+            applied: number;
+            /**
+             * @description Its name.
+             * @example predictions
+             */
+            name: string;
+            /**
+             * Format: int64
+             * @description So many still cannot be applied.
+             * @example 0
+             */
+            parked: number;
         };
         /** @description A projection and what stands beside its live tables. */
         ProjectionState: {
@@ -2305,6 +2413,11 @@ export interface components {
             builds: components["schemas"]["ProjectionBuild"][];
             /** @description Why it stopped. */
             error?: string | null;
+            /**
+             * Format: int64
+             * @description The event it stopped at.
+             */
+            failed_ordinal?: number | null;
             /**
              * Format: int64
              * @description Events it has not applied yet.
@@ -2317,6 +2430,18 @@ export interface components {
              * @description The last ordinal it has applied.
              */
             ordinal: number;
+            /**
+             * Format: int64
+             * @description Events it was told to set aside because it cannot apply them; they are missing from what it shows.
+             */
+            parked: number;
+            /** @description Why that one cannot be applied. */
+            parked_error?: string | null;
+            /**
+             * Format: int64
+             * @description The first of them.
+             */
+            parked_ordinal?: number | null;
             /** @description The database schema of the tables; null for effects only. */
             schema?: string | null;
             /** @description `running`, `warming`, `stopped` or `retired`. */
@@ -2392,6 +2517,10 @@ export interface components {
             };
             /** @description Whether all is well. */
             ready: boolean;
+            /** @description What somebody should look at although the service does its work, each with its reason. */
+            warnings: {
+                [key: string]: string;
+            };
         };
         /** @description Why an administrator decides something. */
         Reason: {
@@ -2776,6 +2905,31 @@ export interface components {
             /** @description What it came to. */
             value: string;
         };
+        /** @description A file of a model trained elsewhere. */
+        TrainingFile: {
+            /**
+             * Format: int64
+             * @description How many bytes it has.
+             */
+            bytes: number;
+            /**
+             * Format: int32
+             * @description The horizon it forecasts, in sessions.
+             */
+            horizon: number;
+            /** @description SHA-256 of its bytes. */
+            sha256: string;
+        };
+        /** @description A model trained elsewhere that a run brings in. */
+        TrainingImport: {
+            /** @description Its files, for each horizon in order. */
+            files: components["schemas"]["TrainingFile"][];
+            /**
+             * Format: date
+             * @description The last session it may have learnt from, as whoever brings it in says; null when nobody says so.
+             */
+            learnt_through?: string | null;
+        };
         /** @description One run. */
         TrainingRun: {
             /**
@@ -2801,6 +2955,7 @@ export interface components {
              * @description Its id.
              */
             id: string;
+            import?: components["schemas"]["TrainingImport"] | null;
             /**
              * Format: int64
              * @description Instruments in its data.
@@ -3687,6 +3842,68 @@ export interface operations {
             };
         };
     };
+    replay_projection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many are applied, and how many are not */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionReplayed"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_projection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It goes on; where the event still cannot be applied it stops there again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectionChanged"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     switch_projection: {
         parameters: {
             query?: never;
@@ -4193,6 +4410,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelAsKnown"];
+                };
+            };
+            /** @description What went wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    request_import: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the command: given twice, it has one effect and one answer. */
+                "Idempotency-Key"?: string;
+                /** @description Names the story: what follows from requests of one id is told together. */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportWanted"];
+            };
+        };
+        responses: {
+            /** @description Requested; a trainer takes it up */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Created"];
                 };
             };
             /** @description What went wrong (RFC 9457) */
