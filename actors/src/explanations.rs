@@ -177,7 +177,11 @@ fn compare(prediction: &Prediction, outcome: &Outcome) -> Rebuilt {
         (Outcome::Predicted(predicted), published) => match (in_decimals(predicted, 0.0), published) {
             (Err(_), None) => abstained(almanac_domain::prediction::Abstention::NotFinite),
             (Err(_), Some(_)) | (Ok(_), None) => Rebuilt::Differs,
-            (Ok(made), Some(published)) => {
+            (Ok(mut made), Some(published)) => {
+                // What was published before these numbers were says nothing of them.
+                if published.volatility.is_none() {
+                    (made.volatility, made.fifths) = (None, None);
+                }
                 let (made, published) = (numbers(&made), numbers(published));
                 if made.len() != published.len() {
                     return Rebuilt::Differs;

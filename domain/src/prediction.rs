@@ -2,6 +2,7 @@
 //! never changed, and scored once by the rule fixed when it was published.
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +11,9 @@ use uuid::Uuid;
 use crate::event_sourced::{event_sourced, events};
 use crate::scoring::{Score, score};
 use crate::values::{Digest, Horizon, LogReturn, Measure, Mode, ModelName, Price, Probability, Session};
+
+/// By so much the chances of the fifths may miss one: each is rounded to ten decimal places.
+const CHANCES_OFF: Decimal = Decimal::from_parts(5, 0, 0, false, 10);
 
 /// Whether a prediction is published or made on trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -97,6 +101,13 @@ pub struct Forecast {
     pub half_width_80: Measure,
     /// Half-width of the 95% interval in units of the scale.
     pub half_width_95: Measure,
+    /// The standard deviation of the predicted distribution; not known of events before version 1.1, which did not say.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub volatility: Option<LogReturn>,
+    /// The chances that the return lies in each fifth of those of all instruments that are predicted as of the session, the
+    /// lowest fifth first; none where there are too few of them, and of events before version 1.1, which did not say.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub fifths: Option<[Probability; 5]>,
 }
 
 /// Why no prediction was made.
@@ -199,12 +210,22 @@ pub struct PredictionVoided {
 events! {
     /// What happened to a prediction.
     pub enum PredictionEvent {
-        PredictionPublished = "PredictionPublished" "1.0" by "the Forecaster and `almanac predict`",
+        PredictionPublished = "PredictionPublished" "1.1" by "the Forecaster and `almanac predict`"
+            from "1.0" through without_fifths,
         PredictionAbstained = "PredictionAbstained" "2.0" by "the Forecaster and `almanac predict`"
             from "1.0" through with_fewer_reasons,
         PredictionScored = "PredictionScored" "1.0" by "the Scorer",
         PredictionVoided = "PredictionVoided" "1.0" by "the Scorer",
     }
+}
+
+/// Before 1.1 neither the standard deviation nor the chances of the fifths were written down.
+fn without_fifths(mut body: Value) -> Value {
+    if let Some(forecast) = body.get_mut("forecast").and_then(Value::as_object_mut) {
+        forecast.insert("volatility".to_owned(), Value::Null);
+        forecast.insert("fifths".to_owned(), Value::Null);
+    }
+    body
 }
 
 /// 2.0 only has one more reason.
@@ -230,6 +251,12 @@ pub enum PredictionRefusal {
     /// Quantiles and intervals must be ordered.
     #[error("the quantiles and intervals of a prediction are ordered")]
     Disordered,
+    /// A standard deviation has no sign.
+    #[error("the volatility of a prediction is not below zero")]
+    NegativeVolatility,
+    /// The return lies in one of the fifths.
+    #[error("the chances of the fifths of a prediction add up to one, not to {0}")]
+    ChancesDoNotAddUp(Decimal),
     /// There is nothing published to measure.
     #[error("nothing was published for this slot")]
     NotPublished,
@@ -280,6 +307,7 @@ impl Prediction {
             (Self::Absent, C::PublishPrediction(publication)) => {
                 publication.in_time(publication.published_at)?;
                 publication.ordered()?;
+                publication.forecast.consistent()?;
                 Ok(vec![(*publication).into()])
             }
             (Self::Absent, C::Abstain(abstention)) => Ok(vec![(*abstention).into()]),
@@ -321,6 +349,20 @@ impl Prediction {
             PredictionEvent::PredictionScored(_) => Self::Scored,
             PredictionEvent::PredictionVoided(_) => Self::Voided,
         };
+    }
+}
+
+impl Forecast {
+    fn consistent(&self) -> Result<(), PredictionRefusal> {
+        if self.volatility.is_some_and(|volatility| volatility < LogReturn::ZERO) {
+            return Err(PredictionRefusal::NegativeVolatility);
+        }
+        let Some(fifths) = self.fifths else { return Ok(()) };
+        let sum: Decimal = fifths.iter().map(|chance| chance.decimal()).sum();
+        if (sum - Decimal::ONE).abs() > CHANCES_OFF {
+            return Err(PredictionRefusal::ChancesDoNotAddUp(sum));
+        }
+        Ok(())
     }
 }
 
@@ -393,7 +435,13 @@ pub(crate) mod testing {
             drift: log_return(0.0005),
             half_width_80: Measure::from_f64(1.3).expect("finite"),
             half_width_95: Measure::from_f64(2.3).expect("finite"),
+            volatility: Some(log_return(0.017)),
+            fifths: Some([0.21, 0.19, 0.18, 0.2, 0.22].map(chance)),
         }
+    }
+
+    pub fn chance(value: f64) -> Probability {
+        Probability::from_f64(value).expect("valid")
     }
 }
 
@@ -401,7 +449,7 @@ pub(crate) mod testing {
 mod tests {
     use chrono::TimeDelta;
 
-    use super::testing::{forecast, log_return};
+    use super::testing::{chance, forecast, log_return};
     use super::*;
     use crate::calendar::Calendar;
     use crate::event_sourced::testing::given;
@@ -547,6 +595,38 @@ mod tests {
         let mut inverted = published(Mode::Live);
         inverted.forecast.interval_95.high = log_return(0.0);
         assert_eq!(Prediction::default().decide(publish(inverted)), Err(PredictionRefusal::Disordered));
+    }
+
+    #[test]
+    fn chances_of_the_fifths_that_do_not_add_up_to_one_are_refused_beyond_rounding() {
+        let with = |fifths: [f64; 5]| {
+            let mut publication = published(Mode::Live);
+            publication.forecast.fifths = Some(fifths.map(chance));
+            Prediction::default().decide(publish(publication))
+        };
+        assert!(with([0.2; 5]).is_ok());
+        // As far off as rounding may get.
+        assert!(with([0.199_999_999_9, 0.2, 0.2, 0.2, 0.199_999_999_9]).is_ok());
+        let sum = Decimal::new(9_999, 4);
+        assert_eq!(with([0.2, 0.2, 0.2, 0.2, 0.1999]), Err(PredictionRefusal::ChancesDoNotAddUp(sum)));
+        assert!(with([0.3, 0.2, 0.2, 0.2, 0.2]).is_err());
+    }
+
+    #[test]
+    fn too_few_instruments_to_rank_leave_a_prediction_without_fifths() {
+        let mut alone = published(Mode::Live);
+        alone.forecast.fifths = None;
+        assert!(Prediction::default().decide(publish(alone)).is_ok());
+    }
+
+    #[test]
+    fn a_volatility_below_zero_is_refused() {
+        let mut negative = published(Mode::Live);
+        negative.forecast.volatility = Some(log_return(-0.01));
+        assert_eq!(
+            Prediction::default().decide(publish(negative)),
+            Err(PredictionRefusal::NegativeVolatility)
+        );
     }
 
     #[test]

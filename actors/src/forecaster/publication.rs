@@ -13,6 +13,7 @@ use almanac_domain::prediction::{
 use almanac_domain::values::{Horizon, InvalidValue, LogReturn, Measure, Price, Probability, Session};
 use almanac_domain::{ids, scoring};
 use almanac_ml::conformal::QUANTILES;
+use almanac_ml::fifths::FIFTHS;
 use almanac_ml::{Artefact, Inputs, Outcome, Predicted, forecast};
 use almanac_projections::ingestions::Batch;
 use almanac_projections::instruments;
@@ -241,7 +242,14 @@ pub(crate) fn in_decimals(predicted: &Predicted, drift: f64) -> Result<Forecast,
         drift: LogReturn::from_f64(drift)?,
         half_width_80: half_width(predicted.interval_80)?,
         half_width_95: half_width(predicted.interval_95)?,
+        volatility: Some(LogReturn::from_f64(predicted.volatility)?),
+        fifths: predicted.fifths.map(chances).transpose()?,
     })
+}
+
+fn chances(of_fifths: [f64; FIFTHS]) -> Result<[Probability; FIFTHS], InvalidValue> {
+    let [lowest, low, middle, high, highest] = of_fifths.map(Probability::from_f64);
+    Ok([lowest?, low?, middle?, high?, highest?])
 }
 
 /// Fills all slots and counts the published and the abstained ones, whenever they were filled.

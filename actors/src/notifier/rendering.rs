@@ -54,6 +54,10 @@ pub(super) struct ForecastWords {
     pub(super) low_price: String,
     pub(super) high_price: String,
     pub(super) probability_up: String,
+    /// Not said of forecasts from before it was written down.
+    pub(super) volatility: Option<String>,
+    /// Not said where too few stocks were forecast.
+    pub(super) fifths: Option<String>,
 }
 
 /// The two bodies of a mail.
@@ -97,6 +101,8 @@ mod tests {
             low_price: "98.20".into(),
             high_price: "102.63".into(),
             probability_up: "54%".into(),
+            volatility: Some("1.7%".into()),
+            fifths: Some("21%, 19%, 18%, 20%, 22%".into()),
         };
         let line = |horizon: &str, forecast, abstention| Line {
             horizon: horizon.into(),
@@ -138,6 +144,8 @@ mod tests {
             "98.20",
             "102.63",
             "54%",
+            "1.7%",
+            "21%, 19%, 18%, 20%, 22%",
             "100.00",
             "us-daily",
             "too few bars",

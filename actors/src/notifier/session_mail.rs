@@ -81,6 +81,8 @@ fn line(prediction: &Prediction, item: &SessionItem) -> Line {
             low_price: words::price_after(close, forecast.interval_80.low),
             high_price: words::price_after(close, forecast.interval_80.high),
             probability_up: words::chance(forecast.probability_up),
+            volatility: forecast.volatility.map(words::spread),
+            fifths: forecast.fifths.map(|chances| words::fifths(&chances)),
         });
     let silence = || words::abstention(prediction.abstention.as_deref().unwrap_or("it was taken back"));
     Line {

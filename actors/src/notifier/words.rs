@@ -37,6 +37,16 @@ pub(super) fn chance(probability: Probability) -> String {
     }
 }
 
+/// A standard deviation of log returns in percent.
+pub(super) fn spread(volatility: LogReturn) -> String {
+    format!("{:.1}%", volatility.to_f64() * 100.0)
+}
+
+/// The chances of the fifths, such as `21%, 19%, 18%, 20%, 22%`.
+pub(super) fn fifths(chances: &[Probability]) -> String {
+    chances.iter().map(|one| chance(*one)).collect::<Vec<_>>().join(", ")
+}
+
 /// A day, such as `Monday, 4 March 2024`.
 pub(super) fn day(session: Session) -> String {
     session.format("%A, %-d %B %Y").to_string()
@@ -142,6 +152,13 @@ mod tests {
             (written(0.0), written(0.544), written(1.0)),
             ("below 1%".into(), "54%".into(), "above 99%".into())
         );
+    }
+
+    #[test]
+    fn the_chances_of_the_fifths_stand_in_a_row() {
+        let chances = [0.211, 0.19, 0.18, 0.2, 0.219].map(|value| Probability::from_f64(value).unwrap());
+        assert_eq!(fifths(&chances), "21%, 19%, 18%, 20%, 22%");
+        assert_eq!(spread(log_return(0.0172)), "1.7%");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use almanac_domain::model::EvaluationMeasure;
 use almanac_domain::values::{Horizon, Measure};
 use almanac_ml::Trained;
-use almanac_ml::evaluation::{Baseline, HorizonEvaluation, Method, Placebo, Scores};
+use almanac_ml::evaluation::{Baseline, HorizonEvaluation, Placebo, Scores};
 
 /// The prefix of a remark of the leak sentinel that is no failure, but forbids promotion without a person.
 pub(super) const SUSPICION: &str = "suspicion: ";
@@ -14,29 +14,22 @@ const RANKED: &str = "ranked_probability_score";
 /// A measure's name and where it stands.
 type Shown = (&'static str, fn(&Scores) -> Option<f64>);
 
-const SHOWN: [Shown; 13] = [
+const SHOWN: [Shown; 14] = [
     ("rmse_return", |scores| Some(scores.point.rmse_return)),
     ("mae_return", |scores| Some(scores.point.mae_return)),
     ("hit_rate", |scores| scores.point.hit_rate),
     ("r2_vs_zero_pct", |scores| Some(scores.point.r2_vs_zero_pct)),
     ("information_coefficient", |scores| scores.point.ic.as_ref().map(|ic| ic.mean)),
-    ("coverage_80", |scores| interval(scores, 0.80).map(|(coverage, _)| coverage)),
-    ("coverage_95", |scores| interval(scores, 0.95).map(|(coverage, _)| coverage)),
-    ("interval_score_80", |scores| interval(scores, 0.80).map(|(_, score)| score)),
-    ("interval_score_95", |scores| interval(scores, 0.95).map(|(_, score)| score)),
+    ("coverage_80", |scores| scores.published(0.80).map(|interval| interval.coverage)),
+    ("coverage_95", |scores| scores.published(0.95).map(|interval| interval.coverage)),
+    ("interval_score_80", |scores| scores.published(0.80).map(|interval| interval.interval_score)),
+    ("interval_score_95", |scores| scores.published(0.95).map(|interval| interval.interval_score)),
     ("pinball", |scores| scores.distribution.as_ref().map(|distribution| distribution.pinball)),
     ("crps", |scores| scores.distribution.as_ref().map(|distribution| distribution.crps)),
+    ("qlike", |scores| scores.distribution.as_ref().map(|distribution| distribution.qlike)),
     ("brier", |scores| scores.distribution.as_ref().map(|distribution| distribution.brier)),
     ("log_score", |scores| scores.distribution.as_ref().map(|distribution| distribution.log_score)),
 ];
-
-/// Coverage and score of the intervals as they are published.
-fn interval(scores: &Scores, level: f64) -> Option<(f64, f64)> {
-    let wanted = |interval: &&almanac_ml::evaluation::IntervalMetrics| {
-        interval.method == Method::Published && (interval.level - level).abs() < 1e-9
-    };
-    scores.intervals.iter().find(wanted).map(|interval| (interval.coverage, interval.interval_score))
-}
 
 /// Placebo measures by name: what the family scores where there is nothing to find, beside the true labels on the same rows.
 type OfPlacebo = (&'static str, fn(&Placebo) -> Option<f64>);

@@ -1,6 +1,7 @@
 //! Mails, from a completed round to a mail server on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod erasure;
 mod server;
 mod world;
 
@@ -39,6 +40,8 @@ async fn a_reader_gets_one_mail_for_a_session() {
         "98.00",
         "104.00",
         "57%",
+        "volatility 2.4%",
+        "17%, 19%, 20%, 21%, 23%",
         "Simulated.",
         "Anvils &amp; Arrows",
         "there are too few prices of this stock yet",

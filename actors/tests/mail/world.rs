@@ -235,6 +235,8 @@ fn published(slot: Slot, published_at: DateTime<Utc>) -> PredictionPublished {
         drift: log_return(0.0005),
         half_width_80: Measure::from_f64(1.3).unwrap(),
         half_width_95: Measure::from_f64(2.3).unwrap(),
+        volatility: Some(log_return(0.0243)),
+        fifths: Some([0.17, 0.19, 0.2, 0.21, 0.23].map(|chance| Probability::from_f64(chance).unwrap())),
     };
     let (scoring_rule, void_after_sessions) = (scoring::RULE.to_owned(), 10);
     PredictionPublished { slot, forecast, scoring_rule, void_after_sessions, published_at }

@@ -2,6 +2,7 @@
 
 use almanac_actors::explanations::{Explanations, Rebuilt};
 use almanac_actors::settings::SourceSettings;
+use almanac_domain::values::LogReturn;
 use almanac_projections::instruments;
 use almanac_projections::predictions::{self, Prediction};
 
@@ -9,7 +10,7 @@ use crate::world::{PATIENCE, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_prediction_is_made_again_to_the_last_digit_also_after_its_bars_were_corrected() {
-    let (mut world, sessions) = World::simulated(2).await;
+    let (mut world, sessions) = World::simulated_with(24, 2).await;
     let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     let pool = world.database.pool();
@@ -21,9 +22,13 @@ async fn a_published_prediction_is_made_again_to_the_last_digit_also_after_its_b
         assert_eq!(made.rebuilt, Rebuilt::Same, "{prediction:?}");
         let Ok(explanation) = made.outcome else { continue };
         explained += 1;
+        let forecast = prediction.forecast.as_ref().unwrap();
+        let sum: rust_decimal::Decimal = forecast.fifths.unwrap().iter().map(|chance| chance.decimal()).sum();
+        assert!((sum - rust_decimal::Decimal::ONE).abs() <= "0.0000000005".parse().unwrap(), "{sum}");
+        assert!(forecast.volatility.unwrap() > LogReturn::ZERO);
         let reasons = &explanation.reasons;
         let sum = reasons.base + reasons.contributions.iter().map(|part| part.amount).sum::<f64>();
-        assert!((sum - prediction.forecast.as_ref().unwrap().expected.to_f64()).abs() < 1e-9);
+        assert!((sum - forecast.expected.to_f64()).abs() < 1e-9);
         assert!(explanation.before.is_some_and(|before| before.session < prediction.as_of));
         assert!(explanation.cases.nearest.iter().all(|case| case.ended <= prediction.as_of));
     }
@@ -49,7 +54,7 @@ async fn a_published_prediction_is_made_again_to_the_last_digit_also_after_its_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_published_otherwise_is_said_to_differ() {
-    let (world, _) = World::simulated(1).await;
+    let (world, _) = World::simulated_with(24, 1).await;
     let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     let published = predictions::latest(world.database.pool(), None, None).await.unwrap();
@@ -62,6 +67,17 @@ async fn what_was_published_otherwise_is_said_to_differ() {
         forecast.expected = serde_json::from_value(moved.to_string().into()).unwrap();
         assert_eq!(explanations.of(&parts, &other).await.unwrap().rebuilt, verdict);
     }
+    let mut other = honest.clone();
+    other.forecast.as_mut().unwrap().fifths.as_mut().unwrap().reverse();
+    assert_eq!(explanations.of(&parts, &other).await.unwrap().rebuilt, Rebuilt::Differs);
+    let mut older = honest.clone();
+    let forecast = older.forecast.as_mut().unwrap();
+    (forecast.volatility, forecast.fifths) = (None, None);
+    let rebuilt = explanations.of(&parts, &older).await.unwrap().rebuilt;
+    assert_eq!(rebuilt, Rebuilt::Same, "what an older program did not publish counts for nothing");
+    let mut unranked = honest.clone();
+    unranked.forecast.as_mut().unwrap().fifths = None;
+    assert_eq!(explanations.of(&parts, &unranked).await.unwrap().rebuilt, Rebuilt::Differs);
     let mut abstained = honest;
     abstained.forecast = None;
     abstained.abstention = Some("stale_data".to_owned());

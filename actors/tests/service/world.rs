@@ -44,7 +44,12 @@ impl World {
 
     /// Eight invented companies over three years, the clock at the close of the last session but `left`.
     pub async fn simulated(left: usize) -> (Self, Vec<Session>) {
-        let market = simulator::Settings::of_years(8, 3, 5);
+        Self::simulated_with(8, left).await
+    }
+
+    /// The same with another number of companies; fewer than twenty are not ranked.
+    pub async fn simulated_with(companies: usize, left: usize) -> (Self, Vec<Session>) {
+        let market = simulator::Settings::of_years(companies, 3, 5);
         let sessions = Market::new(&market).sessions().to_vec();
         let today = sessions[sessions.len() - 1 - left];
         let mut world = Self::at_the_close_of(today, Mode::Simulated).await;

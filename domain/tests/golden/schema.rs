@@ -55,6 +55,8 @@ fn at(root: &Value, schema: &Value, value: &Value, place: &str) -> Result<(), St
                 }
                 true
             }
+            "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
+            "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap()),
             "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
             // Said for people and generators; what a text may hold is checked by the types that read it.

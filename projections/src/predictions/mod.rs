@@ -178,6 +178,15 @@ pub struct Forecast {
     /// Half-width of the 95% interval in units of the scale.
     #[schema(value_type = String)]
     pub half_width_95: Measure,
+    /// The standard deviation of the predicted distribution; null of predictions from before it was written down.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub volatility: Option<LogReturn>,
+    /// The chances that the return lies in each fifth of those of the session's instruments, the lowest first; null where
+    /// there were too few of them, and of predictions from before they were written down.
+    #[schema(value_type = Option<Vec<String>>)]
+    #[serde(default)]
+    pub fifths: Option<[Probability; 5]>,
 }
 
 /// Squared errors of a prediction and of the guesses that need no model.
@@ -230,7 +239,7 @@ impl Handler for Predictions {
     }
 
     fn version(&self) -> i32 {
-        2
+        3
     }
 
     fn schema_sql(&self) -> Option<&'static str> {

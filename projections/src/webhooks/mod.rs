@@ -39,7 +39,7 @@ impl Handler for WebhookDecisions {
     }
 
     fn version(&self) -> i32 {
-        1
+        2
     }
 
     fn schema_sql(&self) -> Option<&'static str> {

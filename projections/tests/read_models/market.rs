@@ -271,6 +271,8 @@ fn forecast(expected: f64) -> Forecast {
         drift: log_return(0.0005),
         half_width_80: Measure::from_f64(1.3).unwrap(),
         half_width_95: Measure::from_f64(2.3).unwrap(),
+        volatility: Some(log_return(0.017)),
+        fifths: Some([0.21, 0.19, 0.18, 0.2, 0.22].map(|chance| Probability::from_f64(chance).unwrap())),
     }
 }
 

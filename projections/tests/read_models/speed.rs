@@ -39,7 +39,8 @@ with published as (
 )
 insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
 select 'prediction', md5('prediction' || (case kind when 0 then s else s - h end) || ' ' || i || ' ' || h)::uuid::text,
-       kind + 1, case kind when 0 then 'PredictionPublished' else 'PredictionScored' end, '1.0', payload, $5
+       kind + 1, case kind when 0 then 'PredictionPublished' else 'PredictionScored' end,
+       case kind when 0 then '1.1' else '1.0' end, payload, $5
   from (select * from published union all select * from scored) as life order by s, kind desc, h, i";
 
 /// The resident memory of this process, in MB.

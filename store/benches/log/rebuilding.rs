@@ -133,6 +133,8 @@ async fn publish_and_score_one(database: &Database) {
                 {"level": "0.9", "value": "0.0212345678"},
             ],
             "drift": "0.0005123456", "half_width_80": "1.3123456789", "half_width_95": "2.3123456789",
+            "volatility": "0.0170912345",
+            "fifths": ["0.2109876543", "0.1876543219", "0.1830000001", "0.1965555555", "0.2218024682"],
         },
         "scoring_rule": almanac_domain::scoring::RULE, "void_after_sessions": 3,
         "published_at": "2024-01-05T22:00:00Z",
