@@ -124,6 +124,12 @@ async function readStock(walk, symbol) {
   await walk.step('a prediction shows everything that was published', async (page) => {
     await page.getByRole('link', { name: 'Details' }).first().click();
     await shown(page.getByRole('heading', { name: 'What was published' }));
+    await shown(page.getByText('standard deviation of the move'));
+    const fifths = page.getByRole('figure').filter({ hasText: 'Chance of each fifth' });
+    const chances = await fifths.getByText(/^[0-9.]+\s%$/).allTextContents();
+    assert(chances.length === 5, `not five chances: ${chances}`);
+    const sum = chances.reduce((sum, chance) => sum + parseFloat(chance), 0);
+    assert(Math.abs(sum - 100) < 0.5, `the chances add up to ${sum}`);
     await shown(page.getByRole('heading', { name: 'How it came about' }));
     await shown(page.getByText('Place in the log'));
   });

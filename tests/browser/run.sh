@@ -22,7 +22,7 @@ finish() {
 trap finish EXIT
 
 # Whoever walks opens the trials; the gate would open one between two of their clicks.
-env -u DATABASE_URL ALMANAC_PROMOTION=manual "$binary" demo --data-dir "$work/data" --listen 127.0.0.1:0 --instruments 12 --years 4 \
+env -u DATABASE_URL ALMANAC_PROMOTION=manual "$binary" demo --data-dir "$work/data" --listen 127.0.0.1:0 --instruments 24 --years 4 \
   --speed 4 >"$work/said" 2>"$work/errors" &
 demo=$!
 for _ in $(seq 600); do

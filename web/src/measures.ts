@@ -11,6 +11,7 @@ export const MEASURES: { [measure: string]: string } = {
   interval_score_95: 'Interval score, 95%',
   pinball: 'Pinball loss',
   crps: 'Continuous ranked probability score',
+  qlike: 'QLIKE loss of the variance',
   brier: 'Brier score',
   log_score: 'Logarithmic score',
   ranked_probability_score: 'Ranked probability score',
