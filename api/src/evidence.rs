@@ -1,10 +1,12 @@
 //! `/predictions/{id}/proof`: a prediction's events with all that is needed to check them without this service.
+//!
+//! The shapes here are only declared, for the description of the interface. What is sent are the store's own, because a
+//! reader hashes it as it stands: a time written with fewer digits would be another event.
 
 use actix_web::{get, web};
 use almanac_projections::predictions;
 use almanac_store::transparency::{self, NoEvidence};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use crate::problem::{Kind, Problem};
 use crate::state::State;
 
 /// Events, the way from each to the root of the log, and the signed root.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct Evidence {
     /// The version of this form: 1.
     pub version: u32,
@@ -26,7 +28,7 @@ pub struct Evidence {
 }
 
 /// An event as it was hashed, with its way to the root.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct ProvenEvent {
     /// Its place in the log, from 1.
     pub ordinal: i64,
@@ -57,33 +59,6 @@ pub struct ProvenEvent {
     pub inclusion: Vec<String>,
 }
 
-impl From<transparency::Evidence> for Evidence {
-    fn from(evidence: transparency::Evidence) -> Self {
-        let transparency::Evidence { version, verifier_key, checkpoint, events } = evidence;
-        let events = events.into_iter().map(ProvenEvent::from).collect();
-        Self { version, verifier_key: verifier_key.to_string(), checkpoint, events }
-    }
-}
-
-impl From<transparency::ProvenEvent> for ProvenEvent {
-    fn from(event: transparency::ProvenEvent) -> Self {
-        Self {
-            ordinal: event.ordinal,
-            aggregate_type: event.aggregate_type,
-            aggregate_id: event.aggregate_id,
-            sequence: event.sequence,
-            event_type: event.event_type,
-            event_version: event.event_version,
-            payload: event.payload,
-            metadata: event.metadata,
-            event_id: event.event_id,
-            recorded_at: event.recorded_at,
-            hash: hex::encode(event.hash),
-            inclusion: event.inclusion.iter().map(hex::encode).collect(),
-        }
-    }
-}
-
 impl From<NoEvidence> for Problem {
     fn from(none: NoEvidence) -> Self {
         match none {
@@ -103,11 +78,55 @@ impl From<NoEvidence> for Problem {
 pub async fn get_prediction_proof(
     state: web::Data<State>,
     id: web::Path<Uuid>,
-) -> Result<web::Json<Evidence>, Problem> {
+) -> Result<web::Json<transparency::Evidence>, Problem> {
     // What is on trial is nobody's business yet.
     if predictions::find(state.parts.database.pool(), *id).await?.is_none() {
         return Err(NoEvidence::Absent.into());
     }
-    let found = transparency::Evidence::of(&state.parts.database, "prediction", &id.to_string()).await?;
-    Ok(web::Json(found.into()))
+    Ok(web::Json(transparency::Evidence::of(&state.parts.database, "prediction", &id.to_string()).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::log::tests::{declared, members};
+
+    fn served() -> Value {
+        let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let event = transparency::ProvenEvent {
+            ordinal: 7,
+            aggregate_type: "prediction".into(),
+            aggregate_id: Uuid::nil().to_string(),
+            sequence: 1,
+            event_type: "PredictionPublished".into(),
+            event_version: "1.0".into(),
+            payload: Value::Null,
+            metadata: Value::Null,
+            event_id: Uuid::nil(),
+            recorded_at: "2024-05-06T12:00:00.120Z".parse().unwrap(),
+            hash: [7; 32],
+            inclusion: vec![[8; 32]],
+        };
+        let evidence = transparency::Evidence {
+            version: 1,
+            verifier_key: key.parse().unwrap(),
+            checkpoint: String::new(),
+            events: vec![event],
+        };
+        serde_json::to_value(evidence).unwrap()
+    }
+
+    #[test]
+    fn the_time_of_writing_has_the_six_digits_that_are_hashed_also_where_they_are_zeros() {
+        assert_eq!(served()["events"][0]["recorded_at"], "2024-05-06T12:00:00.120000Z");
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_declared() {
+        let served = served();
+        assert_eq!(declared::<Evidence>(), members(&served));
+        assert_eq!(declared::<ProvenEvent>(), members(&served["events"][0]));
+    }
 }

@@ -1,4 +1,6 @@
 //! `/log`: the signed heads of the log, and proofs under them, for anybody who wants to hold the service to its word.
+//!
+//! Heads and proofs are sent as the store writes them; their shapes are only declared here.
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use almanac_projections::paging::List;
@@ -25,7 +27,7 @@ pub struct LogIdentity {
 }
 
 /// A signed head of the log.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct Checkpoint {
     /// How many events it covers.
     pub size: i64,
@@ -38,7 +40,7 @@ pub struct Checkpoint {
 }
 
 /// That a later log begins with all of an earlier one (RFC 9162 section 2.1.4).
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct ConsistencyProof {
     /// How many events the earlier one has.
     pub from: i64,
@@ -53,7 +55,7 @@ pub struct ConsistencyProof {
 }
 
 /// That an event is in the log (RFC 9162 section 2.1.3).
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct InclusionProof {
     /// The event's place in the log, from 1.
     pub ordinal: i64,
@@ -63,28 +65,6 @@ pub struct InclusionProof {
     pub leaf: String,
     /// What stands beside the way from the leaf to the root, from the bottom up.
     pub hashes: Vec<String>,
-}
-
-impl From<transparency::Checkpoint> for Checkpoint {
-    fn from(checkpoint: transparency::Checkpoint) -> Self {
-        let transparency::Checkpoint { size, root, note, made_at } = checkpoint;
-        Self { size, root: hex::encode(root), note, made_at }
-    }
-}
-
-impl From<transparency::ConsistencyProof> for ConsistencyProof {
-    fn from(proof: transparency::ConsistencyProof) -> Self {
-        let transparency::ConsistencyProof { from, to, from_root, to_root, hashes } = proof;
-        let hashes = hashes.iter().map(hex::encode).collect();
-        Self { from, to, from_root: hex::encode(from_root), to_root: hex::encode(to_root), hashes }
-    }
-}
-
-impl From<transparency::InclusionProof> for InclusionProof {
-    fn from(proof: transparency::InclusionProof) -> Self {
-        let transparency::InclusionProof { ordinal, size, leaf, hashes } = proof;
-        Self { ordinal, size, leaf: hex::encode(leaf), hashes: hashes.iter().map(hex::encode).collect() }
-    }
 }
 
 /// Two sizes of the log.
@@ -154,11 +134,10 @@ pub async fn get_checkpoint(state: web::Data<State>, request: HttpRequest) -> Re
 pub async fn list_checkpoints(
     state: web::Data<State>,
     page: web::Query<PageQuery>,
-) -> Result<web::Json<List<Checkpoint>>, Problem> {
+) -> Result<web::Json<List<transparency::Checkpoint>>, Problem> {
     let (below, limit) = (page.cursor()?, page.limit()?);
     let found = checkpoint::page(state.parts.database.pool(), below, limit + 1).await?;
-    let found = found.into_iter().map(Checkpoint::from).collect();
-    Ok(web::Json(List::cut(found, limit, |last: &Checkpoint| last.size.to_string())))
+    Ok(web::Json(List::cut(found, limit, |last: &transparency::Checkpoint| last.size.to_string())))
 }
 
 /// Proves that the log of `to` events begins with all of the log of `from` events. Up to a signed head the answer never changes.
@@ -181,7 +160,7 @@ pub async fn get_consistency(
     }
     let proof = LogTree::new(&state.parts.database).consistency(sizes.from, sizes.to).await?;
     let proof = proof.ok_or_else(|| not_as_long("to", sizes.to))?;
-    tagged::json(&request, kept(&state, sizes.to).await?, &ConsistencyProof::from(proof))
+    tagged::json(&request, kept(&state, sizes.to).await?, &proof)
 }
 
 /// Proves that an event is in the log of `size` events. Up to a signed head the answer never changes.
@@ -204,14 +183,12 @@ pub async fn get_inclusion(
     }
     let proof = LogTree::new(&state.parts.database).inclusion(place.ordinal, place.size).await?;
     let proof = proof.ok_or_else(|| not_as_long("size", place.size))?;
-    tagged::json(&request, kept(&state, place.size).await?, &InclusionProof::from(proof))
+    tagged::json(&request, kept(&state, place.size).await?, &proof)
 }
 
 /// The checkpoint that covers most.
-pub async fn newest(state: &State) -> Result<Option<Checkpoint>, Problem> {
-    let found =
-        checkpoint::newest(state.parts.database.pool()).await.map_err(almanac_store::StoreError::from)?;
-    Ok(found.map(Checkpoint::from))
+pub async fn newest(state: &State) -> Result<Option<transparency::Checkpoint>, Problem> {
+    Ok(checkpoint::newest(state.parts.database.pool()).await.map_err(almanac_store::StoreError::from)?)
 }
 
 /// A proof under a head that is signed never changes; what is not signed yet may be replaced by restoring a backup.
@@ -226,4 +203,48 @@ fn nothing_signed() -> Problem {
 
 fn not_as_long(field: &str, size: i64) -> Problem {
     Problem::invalid(field, format!("the log does not have {size} events yet"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use utoipa::PartialSchema;
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::schema::Schema;
+
+    use super::*;
+
+    /// The members that a shape is declared with.
+    pub(crate) fn declared<T: PartialSchema>() -> BTreeSet<String> {
+        let RefOr::T(Schema::Object(object)) = T::schema() else { panic!("not the shape of an object") };
+        object.properties.keys().cloned().collect()
+    }
+
+    /// The members that are sent.
+    pub(crate) fn members(value: &Value) -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_declared() {
+        let made_at = DateTime::UNIX_EPOCH;
+        let head = transparency::Checkpoint { size: 1, root: [1; 32], note: String::new(), made_at };
+        let (from_root, to_root, hashes) = ([1; 32], [2; 32], vec![[3; 32]]);
+        let consistency =
+            transparency::ConsistencyProof { from: 1, to: 2, from_root, to_root, hashes: hashes.clone() };
+        let inclusion = transparency::InclusionProof { ordinal: 1, size: 2, leaf: [1; 32], hashes };
+        let sent = [
+            serde_json::to_value(head).unwrap(),
+            serde_json::to_value(consistency).unwrap(),
+            serde_json::to_value(inclusion).unwrap(),
+        ];
+        let declared =
+            [declared::<Checkpoint>(), declared::<ConsistencyProof>(), declared::<InclusionProof>()];
+        assert_eq!(sent.each_ref().map(members), declared);
+        assert_eq!(sent[2]["hashes"][0], "03".repeat(32), "digests are hexadecimal");
+    }
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use almanac_tests::{Folder, Person, eventually};
+use almanac_tests::{Almanac, Folder, Person, Server, binary, eventually, own_database_url};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::demo::{QUICK, demo_in};
 use super::verifier::{Head, continues, opened, proven, text, whole};
@@ -122,7 +123,7 @@ async fn a_proof_of_fixed_sizes_is_kept_for_good_and_one_that_cannot_be_is_refus
 }
 
 #[tokio::test]
-async fn a_published_and_a_scored_prediction_are_proven_and_nothing_else_is() {
+async fn fault_14_a_published_and_a_scored_prediction_are_proven_and_nothing_else_is() {
     let folder = Folder::new("proven");
     let almanac = demo_in(&folder, QUICK, &[]);
     let reader = Person::at(&almanac.address);
@@ -151,6 +152,20 @@ async fn a_published_and_a_scored_prediction_are_proven_and_nothing_else_is() {
     }
 
     let unknown =
+    // Whatever is written from now on has a time that ends in zeros. They were hashed, so they have to be served.
+    let mut owner = PgConnection::connect(&own_database_url(folder.path())).await.expect("it answers");
+    owner
+        .execute("alter table events alter recorded_at set default date_trunc('second', clock_timestamp()) + interval '120 ms'")
+        .await
+        .expect("altered");
+    let rounded = eventually("a proof of an event that was written at such a time", || async {
+        let (_, proof) = evidence(&reader, "open", 1).await;
+        text(&proof["events"][0]["recorded_at"]).contains(".120").then_some(proof)
+    })
+    .await;
+    proven(&rounded, &key).expect("what is served is what was hashed");
+    assert!(twenty_lines(&folder, &rounded), "the checker in the documentation");
+
         reader.refused(Method::GET, "/predictions/00000000-0000-0000-0000-000000000000/proof", Value::Null);
     let (status, problem) = unknown.await;
     assert_eq!((status, text(&problem["type"])), (StatusCode::NOT_FOUND, "/problems/not-found"));

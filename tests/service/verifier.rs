@@ -115,11 +115,9 @@ pub fn continues(from: Head, to: Head, proof: &Value) -> bool {
     roots == Some((from.root, to.root))
 }
 
-/// The digest of an event, from what it says.
+/// The digest of an event, from what it says as it says it.
 fn event_digest(event: &Value) -> Hash {
-    let recorded = text(&event["recorded_at"]).trim_end_matches('Z').to_owned();
-    let (seconds, digits) = recorded.split_once('.').unwrap_or((&recorded, ""));
-    let mut form = json!({ "recorded_at": format!("{seconds}.{digits:0<6}Z") });
+    let mut form = json!({});
     for name in [
         "aggregate_type",
         "aggregate_id",
@@ -130,6 +128,7 @@ fn event_digest(event: &Value) -> Hash {
         "metadata",
         "event_id",
         "ordinal",
+        "recorded_at",
     ] {
         form[name] = event[name].clone();
     }

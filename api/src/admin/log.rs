@@ -3,6 +3,7 @@
 use actix_web::{get, web};
 use almanac_projections::event_log;
 use almanac_store::log::{self, Sequencer};
+use almanac_store::transparency;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,7 +27,8 @@ pub struct Log {
     /// What keeps that event from being sealed; null where nothing waits.
     pub stall: Option<Stall>,
     /// The newest signed head.
-    pub checkpoint: Option<Checkpoint>,
+    #[schema(value_type = Option<Checkpoint>)]
+    pub checkpoint: Option<transparency::Checkpoint>,
     /// How many sealed events it does not cover.
     pub unpublished: i64,
 }
