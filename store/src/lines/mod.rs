@@ -5,14 +5,15 @@
 //! goes through a relay of this process, which hangs up such a line. To the driver, and to everything that uses it, that is
 //! a lost connection like any other.
 //!
-//! A server may well be silent for an hour, because it builds an index. So whoever has waited for [`SILENCE`] is asked
-//! about over another connection: a session that the server says is not at work has nothing to say any more
+//! A server may well be silent for an hour, because it builds an index. So whoever has waited for [`SILENCE`], or not as
+//! long where a line was found dead a moment ago, is asked about over another connection: a session that the server says is not at work has nothing to say any more
 //! ([`sessions`]). Which session serves a line is read off its own words ([`speech`]). Where they are encrypted, only the
 //! kernel's probes are left: they find a line that is dead, and not one whose bytes somebody on the way goes on
 //! acknowledging.
 //!
 //! A server on a socket of this machine cannot be parted from us: such connections take no detour.
 
+mod left_behind;
 mod relay;
 mod sessions;
 mod speech;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::net::UnixListener;
@@ -33,6 +35,9 @@ use tokio::sync::oneshot;
 use crate::StoreError;
 use crate::clock::Entropy;
 use sessions::Sessions;
+
+/// What the names of the folders begin with in which relays listen.
+const PREFIX: &str = "almanac-line-";
 
 /// Whoever owes an answer for so long is asked about.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -64,8 +69,8 @@ impl Lines {
 
     /// On a thread of its own: work that keeps the others busy must not look like a silent server.
     fn relay(options: PgConnectOptions) -> io::Result<Self> {
-        let name = format!("almanac-line-{}", hex::encode(Entropy::system().bytes::<6>()));
-        let folder = std::env::temp_dir().join(name);
+        let beside = std::env::temp_dir();
+        let folder = beside.join(format!("{PREFIX}{}", hex::encode(Entropy::system().bytes::<6>())));
         // Whoever may connect here reaches the database as this process does, if only to be asked for a password.
         DirBuilder::new().mode(0o700).create(&folder)?;
         let (open, ended) = oneshot::channel();
@@ -78,7 +83,7 @@ impl Lines {
             runtime.block_on(async {
                 tokio::select! {
                     _ = ended => {}
-                    () = serve(listener, options) => {}
+                    ((), ()) = join(serve(listener, options), left_behind::clear_away(&beside)) => {}
                 }
             });
         })?;

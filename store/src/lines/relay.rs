@@ -108,21 +108,21 @@ impl Line {
         }
     }
 
-    /// Who owes an answer for longer than [`SILENCE`], and since when nothing has moved.
-    fn silent(&self) -> Option<(Speaker, Instant)> {
+    /// Who owes an answer for longer than `patience`, and since when nothing has moved.
+    fn silent(&self, patience: Duration) -> Option<(Speaker, Instant)> {
         let state = self.state();
-        let silent = state.owed && !state.delivering && state.moved.elapsed() >= SILENCE;
+        let silent = state.owed && !state.delivering && state.moved.elapsed() >= patience;
         silent.then(|| (state.speech.speaker(), state.moved))
     }
 
     async fn until_dead(&self, sessions: &Sessions) {
         loop {
             sleep(LOOK).await;
-            let Some(before) = self.silent() else { continue };
+            let Some(before) = self.silent(sessions.patience()) else { continue };
             let answers = match before.0 {
                 Speaker::Session(session) => sessions.is_at_work(session).await != Some(false),
-                // Neither does anybody work for it yet, nor does a welcome take so long.
-                Speaker::NotYet => false,
+                // Nobody works for it yet; a welcome takes its time on a busy machine, and not this long.
+                Speaker::NotYet => before.1.elapsed() < SILENCE,
                 Speaker::Unknown => true,
             };
             if answers {
@@ -130,7 +130,8 @@ impl Line {
             }
             // It may have ended its work a moment ago: then the answer is on its way.
             sleep(LOOK).await;
-            if self.silent() == Some(before) {
+            if self.silent(LOOK) == Some(before) {
+                sessions.suspect();
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! Which of our sessions the server is at work for.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex as Lock, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -8,20 +9,39 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::SILENCE;
 use crate::database::ANSWER;
 
 /// An answer serves everyone who asks within this time.
 const FRESH: Duration = Duration::from_millis(500);
 
+/// What swallows one line swallows others. For this long after one was found dead, whoever owes an answer is asked about
+/// after [`SUSPICION`] already: they are found one after the other, as somebody comes to use them.
+const SUSPICIOUS_FOR: Duration = Duration::from_secs(30);
+const SUSPICION: Duration = Duration::from_secs(1);
+
 /// Asks the server, past the lines that may be silent.
 pub(super) struct Sessions {
     options: PgConnectOptions,
+    /// When a line was last found dead.
+    found_dead: Lock<Option<Instant>>,
     known: Mutex<Option<(Instant, Option<BTreeSet<i32>>)>>,
 }
 
 impl Sessions {
     pub fn new(options: PgConnectOptions) -> Self {
-        Self { options, known: Mutex::new(None) }
+        Self { options, found_dead: Lock::new(None), known: Mutex::new(None) }
+    }
+
+    /// After this time of silence whoever owes an answer is asked about.
+    pub fn patience(&self) -> Duration {
+        let found_dead = *self.found_dead.lock().unwrap_or_else(PoisonError::into_inner);
+        if found_dead.is_some_and(|at| at.elapsed() < SUSPICIOUS_FOR) { SUSPICION } else { SILENCE }
+    }
+
+    /// A line was found dead.
+    pub fn suspect(&self) {
+        *self.found_dead.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether the server is at work for `session`; none when it lives and does not say.
