@@ -73,6 +73,27 @@ async fn fault_22_health_is_red_when_nobody_seals_although_every_projection_has_
 }
 
 #[tokio::test]
+async fn fault_22_health_is_red_when_the_leader_lives_and_cannot_seal() {
+    let (server, folder) = (Server::start("unable").await, Folder::new("unable"));
+    let log = Almanac::node(&server.url(), &folder, "log", &[]);
+    let api = Almanac::node(&server.url(), &folder, "api", &[]);
+    until_ready(&api.address).await;
+    let ann = Person::at(&api.address);
+    ann.register("ann@example.org", "correct horse battery").await;
+    write_and_read(&ann, "before").await;
+    log.kill();
+    let failing = [("ALMANAC_FAILPOINTS", "seal.after_read=error")];
+    let unable = Almanac::node(&server.url(), &folder, "log", &failing);
+    ann.post("/watchlists", json!({ "name": "during" })).await;
+    let fault = fault_of_sealing(&api.address).await;
+    assert!(fault.contains("waits to be sealed") && fault.contains("the sequencer does not work"), "{fault}");
+    assert_eq!(metric(&api.address, "almanac_ready").await, Some(0.0));
+    unable.kill();
+    let _able = Almanac::node(&server.url(), &folder, "log", &[]);
+    until_ready(&api.address).await;
+}
+
+#[tokio::test]
 async fn fault_17_health_is_red_while_an_actor_is_held_up_and_green_when_somebody_has_seen_to_it() {
     let (server, folder) = (Server::start("held").await, Folder::new("held"));
     let node = Almanac::node(&server.url(), &folder, "api,log", &[]);
@@ -181,6 +202,7 @@ async fn a_follower_takes_over_when_the_leader_is_killed_and_readers_of_a_third_
     );
     assert!(usual[7] < Duration::from_secs(2), "it hears of what others seal: {usual:?}");
 
+    let mut took = vec![];
     for round in 0..3 {
         let follower = Almanac::node(&url, &folder, "log", &[]);
         let before = Sequencer::standing(&database).await.expect("an answer").generation;
@@ -188,14 +210,16 @@ async fn a_follower_takes_over_when_the_leader_is_killed_and_readers_of_a_third_
         leader.kill();
         let killed = Instant::now();
         write_and_read(&ann, &format!("after the death of leader {round}")).await;
-        let took = killed.elapsed();
-        println!("kill -9 of the leader to the next sealed and shown write: {took:?}");
-        assert!(took < Duration::from_secs(20), "{took:?}");
+        took.push(killed.elapsed());
         let now = Sequencer::leader(&database).await.expect("an answer").expect("somebody leads");
         assert_ne!(now.pid, led.pid);
         assert_eq!(Sequencer::standing(&database).await.expect("an answer").generation, before + 1);
         leader = follower;
     }
+    took.sort();
+    println!("kill -9 of the leader to the next sealed and shown write: {took:?}");
+    // A machine that has much else to do may be late once; whoever waits for the silence of the dead is late each time.
+    assert!(took[1] < Duration::from_secs(5) && took[2] < Duration::from_secs(20), "{took:?}");
     check_log(&database).await;
 }
 
