@@ -20,8 +20,6 @@ pub struct Log {
     pub first_at: Option<DateTime<Utc>>,
     /// The service's time of the last event.
     pub last_at: Option<DateTime<Utc>>,
-    /// The age of the oldest event that is not sealed yet; null where all are.
-    pub sealed_lag_ms: Option<i64>,
 }
 
 /// One sealed event.
@@ -96,14 +94,9 @@ pub struct ProjectionState {
 
 /// How far the log reaches now.
 pub async fn state(pool: &PgPool) -> Result<Log, StoreError> {
-    // Unsealed events lie at or above the floor, where the index on transaction ids finds them.
     let found = sqlx::query_as(
         "select s.last_ordinal as head, (select as_of from event_log where ordinal = 1) as first_at,
-                s.last_as_of as last_at,
-                (select (extract(epoch from clock_timestamp() - min(e.recorded_at)) * 1000)::bigint from events e
-                  where e.xid >= s.xid_floor
-                    and not exists (select 1 from event_log l where l.position = e.position)) as sealed_lag_ms
-           from sequencer s",
+                s.last_as_of as last_at from sequencer s",
     );
     Ok(found.fetch_one(pool).await?)
 }

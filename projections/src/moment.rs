@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use almanac_store::log::{LogReader, Recorded};
-use almanac_store::{Database, StoreError};
+use almanac_store::StoreError;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -56,32 +55,6 @@ impl AsOf {
             Self::Ordinal(ordinal) => at_ordinal(pool, ordinal).await,
             Self::Time(time) => at_time(pool, time).await,
         }
-    }
-}
-
-/// The log up to a moment, as if nothing had happened since.
-#[derive(Debug, Clone)]
-pub struct Prefix {
-    reader: LogReader,
-    moment: Moment,
-}
-
-impl Prefix {
-    /// The log of `database` as it was known `as_of`.
-    pub async fn of(database: &Database, as_of: AsOf) -> Result<Self, StoreError> {
-        let moment = as_of.moment(database.pool()).await?;
-        Ok(Self { reader: LogReader::new(database), moment })
-    }
-
-    /// Where it ends.
-    pub fn moment(&self) -> Moment {
-        self.moment
-    }
-
-    /// Up to `limit` events that follow `ordinal`, in order, and none beyond the moment.
-    pub async fn after(&self, ordinal: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
-        let left = (self.moment.ordinal - ordinal).clamp(0, limit);
-        self.reader.after(ordinal, left).await
     }
 }
 
