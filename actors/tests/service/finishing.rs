@@ -10,6 +10,7 @@ use almanac_domain::training_run::{TrainingCancelled, TrainingRun, TrainingRunCo
 use almanac_domain::values::Mode;
 use almanac_ml::simulator::{Market, Settings};
 use almanac_projections::{instruments, models, predictions, training_runs};
+use almanac_store::leases;
 use almanac_store::log::Issued;
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -98,6 +99,23 @@ async fn a_training_that_was_called_off_makes_no_version_however_far_it_had_come
     running.run_until_idle(PATIENCE).await.unwrap();
     assert_eq!(count(world.database.database(), "TrainingCancelled").await, 1);
     assert_eq!(count(world.database.database(), "ModelVersionRegistered").await, 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_30_a_training_that_could_not_begin_leaves_the_lease_to_the_next_one() {
+    let market = Market::new(&Settings::of_years(8, 3, 5));
+    let world = World::at_the_close_of(*market.sessions().last().unwrap(), Mode::Simulated).await;
+    write_market(&world.inbox(), &market, market.sessions());
+    let (parts, running) = world.keep_the_log().await;
+    ingest_path(&parts, &world.inbox(), &mut |_| {}).await.unwrap();
+    running.run_until_idle(PATIENCE).await.unwrap();
+    // Object storage takes everything but the description of the data.
+    std::fs::write(world.folder.join("objects/datasets"), "in the way").unwrap();
+    let outcome = train_now(&parts, parts.settings.training.plan(), &mut |_| {}).await;
+    assert!(matches!(outcome, Err(TrainNowError::Trade(_))), "{outcome:?}");
+    let next = leases::take(&world.database, "training", Uuid::from_u128(1), PATIENCE).await.unwrap();
+    assert!(next.is_some(), "whoever comes next would wait until it runs out");
     running.stop().await;
 }
 
