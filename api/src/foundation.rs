@@ -187,7 +187,7 @@ fn settings(config: &Config, public_url: &Url, secret: LinkSecret) -> Result<Set
         },
         webhooks: WebhookSettings { reach: config.webhooks, ..WebhookSettings::default() },
         log: LogSettings {
-            key: Some(config.log.key.clone().unwrap_or_else(|| config.data_dir.join("log.key"))),
+            key: Some(config.key_file()),
             origin: config.log.origin.clone(),
             host: public_url.host_str().unwrap_or("localhost").to_owned(),
             checkpoint_every: config.log.checkpoint_every,

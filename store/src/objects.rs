@@ -6,12 +6,13 @@
 //! Only the published heads of the log have names of their own, `checkpoints/<size>` and `checkpoints/latest`: whoever
 //! looks for them knows no digest, and the signature in them says more than a digest could.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -20,6 +21,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use url::Url;
+
+/// Where the published heads of the log lie.
+const HEADS: &str = "checkpoints";
+
+/// So many heads are read at once: most of the time goes into the way to a bucket and back.
+const HEADS_AT_ONCE: usize = 16;
 
 /// The name of the newest published head of the log.
 const LATEST_HEAD: &str = "checkpoints/latest";
@@ -185,6 +192,27 @@ impl Objects {
         self.text(&head_key(size)).await
     }
 
+    /// Every signed head that was published, in no order. One that is no text any more is given as far as it is one: its
+    /// signature will not fit.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn heads(&self) -> Result<Vec<String>, ObjectError> {
+        let failed = |source| ObjectError::Failed { key: HEADS.to_owned(), source };
+        let folder = self.below_prefix(HEADS)?;
+        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(failed)?;
+        let read = found.into_iter().map(|there| async move {
+            let found = self.store.get(&there.location).await?;
+            found.bytes().await
+        });
+        let read = stream::iter(read).buffer_unordered(HEADS_AT_ONCE);
+        let notes: Vec<_> = read.try_collect().await.map_err(failed)?;
+        // The newest is there under two names.
+        let notes: BTreeSet<String> =
+            notes.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+        Ok(notes.into_iter().collect())
+    }
+
     /// Writes a text only where there is none; false when there is one. Of two writers at the same moment one learns of
     /// the other, except in a storage that knows no such condition.
     async fn create_text(&self, key: &str, text: &str) -> Result<bool, ObjectError> {
@@ -275,7 +303,7 @@ fn generic(error: io::Error) -> object_store::Error {
 }
 
 fn head_key(size: i64) -> String {
-    format!("checkpoints/{size}")
+    format!("{HEADS}/{size}")
 }
 
 /// The digest in `kind/<sha256>.ext`.

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use almanac_tests::{Almanac, Folder, Person, binary, eventually};
+use almanac_store::Database;
+use almanac_store::log::{Frontier, LogReader};
+use almanac_store::transparency::{SigningKey, TreeHead, checkpoint};
+use almanac_tests::{Almanac, Folder, Person, binary, eventually, own_database_url};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -276,10 +279,82 @@ async fn fault_12_a_cut_tail_shows_against_a_published_head() {
         ),
     );
     let verify = ["verify", "--data-dir", data, "--json"];
-    ends_with(0, &verify);
-    let (report, errors) = ends_with(1, &[&verify[..], &["--checkpoint", text(&note)]].concat());
-    assert_eq!(report["first_bad"]["kind"], "tail-cut", "{report}");
-    assert!(errors.contains("cut"), "{errors}");
+    let by_itself = [&verify[..], &["--database-only"]].concat();
+    ends_with(0, &by_itself);
+    let with_a_mail = [&by_itself[..], &["--checkpoint", text(&note)]].concat();
+    // Nobody has to bring a head: those in object storage are asked.
+    for verify in [&verify[..], &with_a_mail] {
+        let (report, errors) = ends_with(1, verify);
+        assert_eq!(report["first_bad"]["kind"], "tail-cut", "{report}");
+        assert!(errors.contains("cut"), "{errors}");
+    }
+}
+
+/// Puts other words into the event and hashes everything anew, as the owner of the database can, so that nothing in it
+/// contradicts them.
+async fn rewrite(folder: &Path, ordinal: i64) {
+    let rewrite = "update events set payload = jsonb_set(payload, '{x}', '1') where position =";
+    forge(folder, &format!("{rewrite} (select position from event_log where ordinal = {ordinal})"));
+    let database = Database::open(&own_database_url(folder)).await.expect("it answers");
+    let reader = LogReader::new(&database);
+    let event = reader.at_ordinal(ordinal).await.expect("an answer").expect("it is there");
+    let digest = hex::encode(event.recomputed_hash());
+    forge(folder, &format!("update event_log set event_hash = '\\x{digest}' where ordinal = {ordinal}"));
+    let mut log = Frontier::default();
+    for event in reader.after(0, i64::MAX / 2).await.expect("the log") {
+        log.push(&event.event_hash);
+    }
+    let roots = log.roots().iter().map(|root| format!("'\\x{}'::bytea", hex::encode(root)));
+    let roots = roots.collect::<Vec<_>>().join(",");
+    forge(
+        folder,
+        &format!(
+            "update sequencer set frontier = array[{roots}]; delete from log_checkpoints; delete from log_tiles"
+        ),
+    );
+    database.pool().close().await;
+}
+
+#[tokio::test]
+async fn fault_12_a_live_log_hashed_anew_without_its_table_of_heads_is_named_by_those_in_object_storage() {
+    let folder = Folder::new("rewritten");
+    assert!(lived(&folder).await.stop());
+    let (path, data) = (folder.path(), text(folder.path()));
+    // It keeps the database running and writes nothing.
+    let serve = ["serve", "--data-dir", data, "--listen", "127.0.0.1:0"];
+    let _server = Almanac::start(&serve, &[("ALMANAC_ROLES", "api"), ("ALMANAC_MODE", "simulated")]);
+    let verify = ["verify", "--data-dir", data, "--json"];
+    let by_itself = [&verify[..], &["--database-only"]].concat();
+    let (report, _) = ends_with(0, &verify);
+    assert!(report["heads_in_storage"].as_u64() >= Some(2), "{report}");
+    assert_eq!(report["key_is_trusted"], true, "the key is the one in the data folder: {report}");
+
+    rewrite(path, 9).await;
+    let (report, _) = ends_with(0, &by_itself);
+    assert_eq!(report["key_is_trusted"], false, "{report}");
+    let (report, errors) = ends_with(1, &verify);
+    // Between two heads, of which the earlier one still fits.
+    let bad = &report["first_bad"];
+    let (from, to) = (bad["ordinal"].as_i64().expect("a place"), bad["until"].as_i64().expect("a place"));
+    assert!(bad["kind"] == "rewritten" && (from..=to).contains(&9), "{report}");
+    assert!(errors.contains("rewritten"), "{errors}");
+
+    // The heads in object storage are gone too, and the database names a key of the forger's, and a head signed with it.
+    fs::remove_dir_all(path.join("objects/checkpoints")).expect("they were there");
+    let database = Database::open(&own_database_url(path)).await.expect("it answers");
+    let known = checkpoint::key_of_log(database.pool()).await.expect("an answer").expect("a key");
+    let forger = SigningKey::from_seed(known.name(), [1; 32]).expect("a key of the same name");
+    let off = "alter table log_keys disable trigger log_keys_append_only";
+    sql(path, &format!("{off}; update log_keys set verifier_key = '{}'", forger.verifier()));
+    let (size, root) = checkpoint::sealed(&database).await.expect("an answer");
+    let head = TreeHead { origin: known.name().to_owned(), size, root }.signed(&forger).expect("a head");
+    checkpoint::record(&database, &head, "2024-05-06T12:00:00Z".parse().expect("a time"))
+        .await
+        .expect("the log agrees with it");
+    database.pool().close().await;
+    ends_with(0, &by_itself);
+    let (_, errors) = ends_with(1, &verify);
+    assert!(errors.contains("not signed by"), "the key in the data folder has not signed that: {errors}");
 }
 
 /// The digest of a line of an export, by its documentation: what was hashed is the line without `as_of` and `hash`.

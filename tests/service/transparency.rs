@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::demo::{QUICK, demo_in};
+use super::nodes::faults;
 use super::verifier::{Head, continues, opened, proven, text, whole};
 
 const IDENTITY: &str = "/.well-known/almanac-log";
@@ -151,7 +152,6 @@ async fn fault_14_a_published_and_a_scored_prediction_are_proven_and_nothing_els
         assert_eq!(twenty_lines(&folder, evidence), holds, "the checker in the documentation");
     }
 
-    let unknown =
     // Whatever is written from now on has a time that ends in zeros. They were hashed, so they have to be served.
     let mut owner = PgConnection::connect(&own_database_url(folder.path())).await.expect("it answers");
     owner
@@ -166,6 +166,7 @@ async fn fault_14_a_published_and_a_scored_prediction_are_proven_and_nothing_els
     proven(&rounded, &key).expect("what is served is what was hashed");
     assert!(twenty_lines(&folder, &rounded), "the checker in the documentation");
 
+    let unknown =
         reader.refused(Method::GET, "/predictions/00000000-0000-0000-0000-000000000000/proof", Value::Null);
     let (status, problem) = unknown.await;
     assert_eq!((status, text(&problem["type"])), (StatusCode::NOT_FOUND, "/problems/not-found"));
@@ -205,4 +206,52 @@ async fn the_key_outlasts_a_restart_and_without_its_file_nothing_more_is_signed(
     assert_eq!(problem["type"], "/problems/not-covered-yet");
     assert_eq!(verifier_key(&reader).await, key, "no new key was made in its place");
     assert!(!folder.path().join("log.key").exists());
+}
+
+#[tokio::test]
+async fn fault_13_a_dump_restored_beside_newer_heads_is_not_signed_and_health_and_verify_say_what_is_missing()
+{
+    let (server, folder) = (Server::start("nightly").await, Folder::new("nightly"));
+    let often = [("ALMANAC_LOG_CHECKPOINT_EVERY", "1s")];
+    // The newest head, once it covers all there is.
+    let covering = async |reader: &Person| {
+        let head = reader.get("/status").await["head"].as_i64();
+        let newest = reader.get("/log/checkpoints?limit=1").await["items"][0]["size"].as_i64();
+        newest.filter(|_| newest == head)
+    };
+    let node = Almanac::node(&server.url(), &folder, "api,log", &often);
+    let ann = Person::at(&node.address);
+    ann.register("ann@example.org", "correct horse battery").await;
+    let published = eventually("a head over all there is", || covering(&ann)).await;
+    assert!(node.stop());
+    server.copy("almanac", "dump").await;
+
+    let node = Almanac::node(&server.url(), &folder, "api,log", &often);
+    let bea = Person::at(&node.address);
+    bea.register("bea@example.org", "correct horse battery").await;
+    eventually("a head over what came after the dump", || async {
+        covering(&bea).await.filter(|size| *size > published)
+    })
+    .await;
+    assert!(node.stop());
+
+    let restored = Almanac::node(&server.url_of("dump"), &folder, "api,log", &often);
+    let fault = eventually("health to be red", || async {
+        faults(&restored.address).await?["actor notary"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(fault.contains("restored to an earlier point"), "{fault}");
+    let ann = Person::at(&restored.address);
+    ann.sign_in("ann@example.org", "correct horse battery").await;
+    let heads = ann.get("/log/checkpoints?limit=1").await;
+    assert_eq!(heads["items"][0]["size"], published, "nothing more is signed");
+    let verified = Command::new(binary())
+        .args(["verify", "--json", "--data-dir"])
+        .arg(folder.path())
+        .env("DATABASE_URL", server.url_of("dump"))
+        .output()
+        .expect("it runs");
+    assert_eq!(verified.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!(report["first_bad"]["kind"], "tail-cut", "{report}");
 }

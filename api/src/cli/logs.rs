@@ -77,6 +77,15 @@ pub(super) fn storage(place: &str, config: &Config) -> Result<Option<Objects>, F
     Ok(Some(Objects::open(place, of_the_cloud().chain(config.objects.options.iter().cloned()))?))
 }
 
+/// The object storage of the service; none where it is a folder that was never made.
+pub(super) fn objects_of(config: &Config) -> Result<Option<Objects>, Failure> {
+    if let Some(url) = &config.objects.url {
+        return Ok(Some(Objects::open(url, of_the_cloud().chain(config.objects.options.iter().cloned()))?));
+    }
+    let folder = config.data_dir.join("objects");
+    if folder.is_dir() { Ok(Some(Objects::in_folder(&folder)?)) } else { Ok(None) }
+}
+
 /// A folder below the data folder for files on their way, removed when it is dropped.
 pub(super) struct Staging(PathBuf);
 

@@ -12,6 +12,7 @@ mod logs;
 mod migrate;
 mod model;
 mod one_off;
+mod outside;
 mod predict;
 mod projections;
 mod serve;
@@ -160,9 +161,15 @@ fn ended(done: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Says on one line of standard error what went wrong, with every cause that adds something.
+/// Says on one line of standard error what went wrong.
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     let mut text = error.to_string();
+    let _ = writeln!(io::stderr(), "almanac: {}", in_full(error));
+    ExitCode::FAILURE
+}
+
+/// An error with every cause that adds something, on one line.
+fn in_full(error: &(dyn Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let further = error.to_string();
@@ -171,8 +178,7 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
         }
         cause = error.source();
     }
-    let _ = writeln!(io::stderr(), "almanac: {text}");
-    ExitCode::FAILURE
+    text
 }
 
 /// Writes a line to standard output. A reader that has gone away is no failure.

@@ -10,9 +10,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::logs::{Reached, Source, Tampering, bar, failure, show};
+use super::outside::Outside;
 use super::{Failure, Place, say, say_json};
 
-/// Reads every event again and compares it with its digest, the tree over all of them, and the published heads. Ends
+/// Reads every event again and compares it with its digest, the tree over all of them, and the published heads, those in
+/// object storage included. Read models, the vault and the outboxes are no part of the log and are not looked at. Ends
 /// with 0 where everything is sound, with 1 where something was tampered with, with 2 where it could not be verified.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -31,6 +33,10 @@ pub(super) struct Verify {
     /// A signed head that was published: in a mail, an object, by the service. Can be given more than once.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Hold the log only against the heads and the key that its own database names, not against those in object storage and
+    /// in the key file.
+    #[arg(long, conflicts_with_all = ["export", "proof"])]
+    database_only: bool,
     /// Print the report as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -54,6 +60,10 @@ impl Verify {
 
     async fn database(&self, given: Given) -> Result<(), Failure> {
         let (config, _) = self.place.config(vec![])?;
+        let outside = if self.database_only { Outside::default() } else { Outside::of(&config).await };
+        let Given { key, mut notes } = given;
+        notes.extend(outside.heads.iter().cloned());
+        let given = Given { key: key.or_else(|| outside.key.clone()), notes };
         let reached = Reached::as_it_is(&config).await?;
         let bar = bar(self.json);
         bar.set_message("verifying");
@@ -63,7 +73,7 @@ impl Verify {
         .await;
         bar.finish_and_clear();
         reached.leave().await?;
-        self.tell("database", 1, &report?, &[])
+        self.tell("database", 1, &report?, &[], &outside)
     }
 
     async fn export(&self, folder: &Path, given: Given) -> Result<(), Failure> {
@@ -99,7 +109,7 @@ impl Verify {
         if report.root != manifest.head.root.0 {
             damages.push("manifest.json: the events do not have the root it names".to_owned());
         }
-        self.tell("export", first, &report, &damages)
+        self.tell("export", first, &report, &damages, &Outside::default())
     }
 
     /// Some event could not be read at all.
@@ -111,8 +121,16 @@ impl Verify {
     }
 
     /// `first` is the first event that was read.
-    fn tell(&self, verified: &str, first: i64, report: &Report, damages: &[String]) -> Result<(), Failure> {
+    fn tell(
+        &self,
+        verified: &str,
+        first: i64,
+        report: &Report,
+        damages: &[String],
+        outside: &Outside,
+    ) -> Result<(), Failure> {
         let sound = report.is_sound() && damages.is_empty();
+        let trusted = self.key.as_ref().or(outside.key.as_ref());
         if self.json {
             let mut said = serde_json::to_value(report)?;
             if let Value::Object(members) = &mut said {
@@ -120,7 +138,9 @@ impl Verify {
                 members.insert("first".to_owned(), json!(first));
                 members.insert("sound".to_owned(), json!(sound));
                 members.insert("damaged".to_owned(), json!(damages));
-                members.insert("key_is_trusted".to_owned(), json!(self.key.is_some()));
+                members.insert("key_is_trusted".to_owned(), json!(trusted.is_some()));
+                members.insert("heads_in_storage".to_owned(), json!(outside.heads.len()));
+                members.insert("unheard".to_owned(), json!(outside.unheard));
             }
             say_json(&said)?;
         }
@@ -139,14 +159,23 @@ impl Verify {
         } else {
             say(&format!("{} events are what was sealed; root {root}", report.events))?;
         }
-        match (checked, &self.key) {
+        for unheard in &outside.unheard {
+            say(&format!("Not looked at: {unheard}"))?;
+        }
+        let from_storage = match outside.heads.len() {
+            0 => String::new(),
+            heads => format!(" ({heads} of them from object storage)"),
+        };
+        match (checked, trusted) {
             (0, _) if first > 1 => {
                 say("No published head covers any of them: that they belong to the log cannot be shown")
             }
             (0, _) => say("No head of this log was published: that nothing was rewritten cannot be shown"),
-            (_, Some(key)) => say(&format!("{checked} published heads fit it, signed by {key}")),
+            (_, Some(key)) => {
+                say(&format!("{checked} published heads fit it{from_storage}, signed by {key}"))
+            }
             (_, None) => say(&format!(
-                "{checked} published heads fit it, signed by the key the log itself names: give the one you trust with --key"
+                "{checked} published heads fit it{from_storage}, signed by the key the log itself names: give the one you trust with --key"
             )),
         }
     }

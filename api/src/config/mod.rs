@@ -104,6 +104,11 @@ pub struct Log {
 }
 
 impl Config {
+    /// The file with the key that signs heads of the log.
+    pub fn key_file(&self) -> PathBuf {
+        self.log.key.clone().unwrap_or_else(|| self.data_dir.join("log.key"))
+    }
+
     /// Reads the file (the one named, or `almanac.toml` in the data folder), the environment and the flags.
     ///
     /// # Errors
