@@ -90,11 +90,11 @@ fn sectors(path: &str) -> Result<HashMap<String, String>, Box<dyn Error>> {
 
 /// A column from what each series gives, row by row.
 fn column(name: &'static str, panel: &Panel, of: impl Fn(&Series<'_>, usize) -> f64) -> Column {
-    let values = panel.iter().flat_map(|series| {
-        let own: Vec<f64> = (0..series.close.len()).map(|t| of(&series, t)).collect();
-        own
-    });
-    (name, values.collect())
+    let mut values = Vec::with_capacity(panel.len());
+    for series in panel.iter() {
+        values.extend((0..series.close.len()).map(|t| of(&series, t)));
+    }
+    (name, values)
 }
 
 /// The mean of a quantity over the last `rows` rows.

@@ -308,10 +308,15 @@ pub fn suspicions(evaluation: &HorizonEvaluation) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::ops::ControlFlow;
+
     use super::*;
+    use crate::conformal::Scale;
+    use crate::evaluation::{TestRows, Units, Walk, evaluate, quarter_start, quarters};
     use crate::features::DailySentiment;
     use crate::models::Choices;
     use crate::testing;
+    use crate::train::{TrainError, TrainingSpec, train_by};
 
     fn failures(inputs: &Inputs<'_>, compute: &dyn Fn(&Inputs<'_>) -> FeatureTable) -> Vec<LeakKind> {
         let table = compute(inputs);

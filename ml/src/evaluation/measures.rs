@@ -272,12 +272,10 @@ fn points(field: &Field<'_>, bench: &Bench<'_>) -> Vec<Measured> {
     ];
     let model = hits(&|i| field.model.predicted[i]);
     if model.weight.iter().any(|weight| *weight > 0.0) {
-        all.push(bench.measured(
-            "hit_rate",
-            Better::Higher,
-            &model,
-            &[(Baseline::Drift, hits(&|i| field.drift.predicted[i])), (Baseline::AlwaysUp, hits(&|_| 1.0))],
-        ));
+        let others =
+            [(Baseline::Drift, hits(&|i| field.drift.predicted[i])), (Baseline::AlwaysUp, hits(&|_| 1.0))];
+        let asked = model.weight.iter().sum::<f64>() as usize;
+        all.push(Measured { rows: asked, ..bench.measured("hit_rate", Better::Higher, &model, &others) });
     }
     let correlations = daily_correlations(rows, field.days, field.model.predicted);
     if correlations.iter().any(Option::is_some) {
