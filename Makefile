@@ -48,6 +48,7 @@ soak: pages ## kills the service 200 times (KILLS=n) under load, restarts two no
 	cargo build --locked --workspace --all-targets
 	ALMANAC_TEST_CASES=2000 cargo test --locked --workspace --test log schedules -- --nocapture
 	ALMANAC_TEST_CASES=5000 cargo test --locked --workspace --test transparency stable -- --nocapture
+	ALMANAC_TEST_CASES=200 cargo test --locked --workspace --test read_models as_of -- --nocapture
 	ALMANAC_TEST_ROWS=5000000 cargo test --locked --workspace --test read_models plans -- --nocapture
 	ALMANAC_TEST_PARTITION=30 cargo test --locked --workspace --test service partition -- --nocapture
 	ALMANAC_TEST_KILLS=$(KILLS) cargo test --locked --workspace --test soak kills -- --nocapture

@@ -13,10 +13,12 @@ mod service {
     mod failpoints;
     mod imports;
     mod interface;
+    mod links;
     mod models;
     mod nodes;
     mod own_writes;
     mod projections;
+    mod stories;
     mod transparency;
     mod trials;
     mod verifier;

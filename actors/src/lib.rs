@@ -14,6 +14,7 @@
 //! one in the contract test.
 
 pub mod dispatcher;
+pub mod erasure;
 pub mod explanations;
 pub mod forecaster;
 pub mod ingestion;

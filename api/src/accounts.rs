@@ -6,7 +6,8 @@ use std::time::Duration;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use almanac_actors::Parts;
-use almanac_actors::notifier::{forget_mails, mailable, verify_unsubscribe_token};
+use almanac_actors::erasure::{EraseError, Holdings};
+use almanac_actors::notifier::{mailable, verify_unsubscribe_token};
 use almanac_domain::account::vault::{self, EMAIL, PASSWORD, WATCHLIST_NAME};
 use almanac_domain::account::{Account, AccountCommand, AccountRefusal, NotificationPreferences, Role};
 use almanac_domain::watchlist::{Watchlist, WatchlistCommand};
@@ -222,16 +223,20 @@ pub async fn erase_account(
     if !session::is_password_of(&state, Some(id), &again.password).await? {
         return Err(Kind::WrongCredentials.into());
     }
-    // Before, so that a crash leaves nothing nobody can ask for any more; and after, for a mail written meanwhile.
-    let (outbox, email) = (state.outbox(), order.caller.account.email.clone());
-    forget_mails(&outbox, &email).await.map_err(Problem::broken)?;
-    let extras = Extras::erasing(id);
-    let issued = order.issued(&())?;
-    state.parts.bus.execute_with::<Account>(&id.to_string(), AccountCommand::Erase, &issued, extras).await?;
-    if let Err(error) = forget_mails(&outbox, &email).await {
-        tracing::error!(%error, "a mail to an erased account could not be deleted");
-    }
+    let (issued, mails) = (order.issued(&())?, state.outbox());
+    let holdings = Holdings { database: &state.parts.database, mails: &mails };
+    holdings.erase(&state.parts.bus, id, &issued).await?;
     Ok(HttpResponse::NoContent().cookie(session::no_cookie(&state)).finish())
+}
+
+impl From<EraseError> for Problem {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::Mails(error) => Self::broken(error),
+            EraseError::Command(error) => error.into(),
+            EraseError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Stops the session mail by the link of a mail, without a sign-in (RFC 8058).

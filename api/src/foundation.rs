@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use almanac_actors::Parts;
 use almanac_actors::dispatcher::WebhookSettings;
+use almanac_actors::erasure::{EraseError, Holdings};
 use almanac_actors::notifier::{self, LinkSecret, MailSettings, MailTransport};
 use almanac_actors::settings::{LogSettings, Settings, SourceSettings, TrainingSettings};
 use almanac_actors::supervisor::NotIdle;
@@ -17,7 +18,7 @@ use almanac_store::clock::Entropy;
 use almanac_store::log::Subscription;
 use almanac_store::objects::{ObjectError, Objects};
 use almanac_store::postgres::{PostgresError, PostgresServer};
-use almanac_store::{Database, StoreError, failpoints, postgres, vault};
+use almanac_store::{Database, StoreError, failpoints, postgres, secrets};
 use url::Url;
 
 use crate::config::Config;
@@ -59,6 +60,9 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// What a dump has brought back of an erased account cannot be deleted.
+    #[error(transparent)]
+    Erase(#[from] EraseError),
     /// The actors do not come to rest.
     #[error(transparent)]
     NotIdle(#[from] NotIdle),
@@ -73,6 +77,8 @@ pub struct Foundation {
     pub database: Database,
     /// Object storage.
     pub objects: Objects,
+    /// What signs links in mails.
+    pub link_secret: LinkSecret,
     postgres: Option<PostgresServer>,
 }
 
@@ -101,7 +107,8 @@ impl Foundation {
         database.migrate().await?;
         archive::check_finished(&database).await?;
         // The vault may be of an older dump than the log: who is erased stays so.
-        let forgotten = vault::forget_again(&database, "account", "AccountErased").await?;
+        let mails = outbox(config);
+        let forgotten = Holdings { database: &database, mails: &mails }.forget_again().await?;
         if forgotten > 0 {
             tracing::warn!(
                 forgotten,
@@ -116,7 +123,8 @@ impl Foundation {
             Some(url) => Objects::open(url, of_the_cloud().chain(config.objects.options.iter().cloned()))?,
             None => Objects::in_folder(&config.data_dir.join("objects"))?,
         };
-        Ok(Self { database, objects, postgres })
+        let link_secret = link_secret(&database, &config.data_dir).await?;
+        Ok(Self { database, objects, link_secret, postgres })
     }
 
     /// Joins it with a clock and the settings to what actors and handlers are built from.
@@ -130,8 +138,7 @@ impl Foundation {
         clock: Arc<dyn Clock>,
         entropy: Entropy,
     ) -> Result<Parts, StartError> {
-        let secret = link_secret(&config.data_dir, &entropy)?;
-        let settings = settings(config, public_url, secret)?;
+        let settings = settings(config, public_url, self.link_secret.clone())?;
         Ok(Parts::new(self.database.clone(), self.objects.clone(), clock, entropy, settings))
     }
 
@@ -201,16 +208,30 @@ pub fn outbox(config: &Config) -> PathBuf {
     config.data_dir.join("outbox")
 }
 
-/// The secret that signs links in mails, made once and kept beside the data.
+/// The secret that signs links in mails: one for all nodes, because a link may come back to any of them.
 ///
-/// # Errors
-/// When the file cannot be read or written, or was cut off.
-pub fn link_secret(data_dir: &Path, entropy: &Entropy) -> Result<LinkSecret, StartError> {
+/// It was kept in the data folder of each node before it was shared. The one found there is taken over when there is none
+/// yet, so that the links of mails already sent go on working.
+async fn link_secret(database: &Database, data_dir: &Path) -> Result<LinkSecret, StartError> {
     let path = data_dir.join("link.secret");
-    let kept = keep(&path, || hex::encode(entropy.bytes::<32>()))?;
-    let bytes = hex::decode(kept.trim()).unwrap_or_default();
-    LinkSecret::new(&bytes)
-        .map_err(|error| StartError::File { path, source: io::Error::new(io::ErrorKind::InvalidData, error) })
+    let from_before = match fs::read_to_string(&path) {
+        Ok(text) => Some(hex::decode(text.trim()).unwrap_or_default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(file(&path)(error)),
+    };
+    if let Some(bytes) = &from_before {
+        LinkSecret::new(bytes)
+            .map_err(|refused| file(&path)(io::Error::new(io::ErrorKind::InvalidData, refused)))?;
+    }
+    let new = from_before.clone().unwrap_or_else(|| Entropy::system().bytes::<32>().to_vec());
+    let shared = secrets::shared(database.pool(), "links in mails", &new).await?;
+    if from_before.is_some_and(|bytes| bytes != shared) {
+        tracing::warn!(
+            path = %path.display(),
+            "the nodes share another secret for links in mails: this file is used no more and can be deleted"
+        );
+    }
+    Ok(LinkSecret::new(&shared).map_err(|refused| StoreError::Broken(refused.to_string()))?)
 }
 
 /// The text in the file at `path`, which only this user reads; made by `new` when it is not there.

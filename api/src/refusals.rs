@@ -53,7 +53,7 @@ impl Refusal for ModelRefusal {
             | Self::TrialNotDue { .. } => Kind::Refused,
             Self::AlreadyChampion(_) => Kind::AlreadyChampion,
             Self::IsChampion(_) => Kind::IsChampion,
-            Self::OutOfService(_) => Kind::OutOfService,
+            Self::OutOfService(_) | Self::InQuarantine(_) => Kind::OutOfService,
             Self::NothingToRollBackTo => Kind::NothingToRollBackTo,
             Self::TrialOpen(_) => Kind::TrialOpen,
             Self::TrialEnded => Kind::TrialEnded,
@@ -70,6 +70,7 @@ impl Refusal for ModelRefusal {
             | Self::AlreadyChampion(_)
             | Self::IsChampion(_)
             | Self::OutOfService(_)
+            | Self::InQuarantine(_)
             | Self::NothingToRollBackTo
             | Self::TrialOpen(_)
             | Self::TrialEnded

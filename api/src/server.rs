@@ -24,7 +24,7 @@ use url::Url;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Config;
-use crate::foundation::{Foundation, StartError, link_secret};
+use crate::foundation::{Foundation, StartError};
 use crate::health::Leaderless;
 use crate::passwords::Passwords;
 use crate::problem::Problem;
@@ -136,7 +136,7 @@ impl App {
         let state = web::Data::new(State {
             sign_ins: SignIns::new(&parts.database, environment.entropy.clone()),
             passwords: Passwords::new(environment.entropy)?,
-            link_secret: link_secret(&config.data_dir, &parts.entropy)?,
+            link_secret: foundation.link_secret.clone(),
             parts: parts.clone(),
             explanations: Explanations::default(),
             actors: actors.clone(),

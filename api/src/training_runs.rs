@@ -6,6 +6,7 @@ use almanac_domain::training_run::{
     TrainingRunCommand,
 };
 use almanac_domain::values::{Horizon, ModelName};
+use almanac_ml::Family;
 use almanac_projections::paging::List;
 use almanac_projections::training_runs::{self, TrainingRun};
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,6 @@ use crate::commands::{Accepted, AdminOrder, Created, after};
 use crate::problem::{Kind, Problem};
 use crate::reads::{PageQuery, read_if};
 use crate::state::State;
-
-/// The families of models that can be trained.
-const FAMILIES: [&str; 6] = ["ridge", "elastic_net", "logistic", "instrument_drift", "boosted", "ensemble"];
 
 /// The actor that tells how far a run has come.
 const TRAINER: &str = "trainer";
@@ -67,8 +65,8 @@ impl TrainingWanted {
             }
         };
         let family = self.family.clone().unwrap_or(usual.family);
-        if !FAMILIES.contains(&family.as_str()) {
-            return Err(Problem::invalid("family", format!("it is one of: {}", FAMILIES.join(", "))));
+        if Family::named(&family).is_none() {
+            return Err(Problem::invalid("family", format!("it is one of: {}", Family::names().join(", "))));
         }
         Ok(TrainingPlan {
             family,
@@ -169,4 +167,28 @@ pub async fn cancel_training(
     let issued = order.0.issued(&())?;
     let cancelled = state.parts.bus.execute::<Aggregate>(&id.to_string(), cancel, &issued).await?;
     Ok(web::Json(Accepted::from(&cancelled)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn usual(family: &str) -> TrainingPlan {
+        let horizons = vec![Horizon::new(1).unwrap()];
+        TrainingPlan { family: family.to_owned(), horizons, sentiment: false, seed: 1 }
+    }
+
+    #[test]
+    fn every_family_that_can_be_configured_can_be_asked_for_and_is_what_is_meant_without_a_name() {
+        for family in Family::names() {
+            let wanted = TrainingWanted { family: Some(family.to_owned()), ..TrainingWanted::default() };
+            assert_eq!(wanted.plan(usual("ridge")).ok(), Some(usual(family)));
+            assert_eq!(TrainingWanted::default().plan(usual(family)).ok(), Some(usual(family)));
+        }
+        for unknown in ["prophet", "onnx", ""] {
+            let wanted = TrainingWanted { family: Some(unknown.to_owned()), ..TrainingWanted::default() };
+            assert!(wanted.plan(usual("ridge")).is_err(), "{unknown}");
+        }
+    }
 }

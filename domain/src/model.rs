@@ -1,6 +1,9 @@
 //! A model: a named line of versions of which one at most, the champion, publishes. Its stream is the audit
 //! timeline. Its trials are in [`trial`](crate::trial).
 
+mod refusal;
+#[cfg(test)]
+mod tests;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +17,11 @@ use uuid::Uuid;
 use crate::event_sourced::{event_sourced, events};
 use crate::training_run::TrainingPlan;
 use crate::trial::{
-    BadRule, OpenTrial, TrialClosing, TrialDecided, TrialEnd, TrialEvidence, TrialOpened, TrialOpening,
+    OpenTrial, TrialClosing, TrialDecided, TrialEnd, TrialEvidence, TrialOpened, TrialOpening,
 };
 use crate::values::{Digest, Horizon, Measure, Mode, ModelName, Session, StoredObject};
+
+pub use refusal::ModelRefusal;
 
 /// One measure of a version out of sample, beside what guessing would have scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -232,7 +237,7 @@ events! {
             by "an administrator, or `almanac model retire`"
             from "1.0" through without_decider from "1.1" through unchanged,
         ModelVersionQuarantined = "ModelVersionQuarantined" "2.0"
-            by "an administrator, or `almanac model quarantine`"
+            by "the gate of the Trainer, an administrator, or `almanac model quarantine`"
             from "1.0" through without_decider from "1.1" through unchanged,
         TrialOpened = "TrialOpened" "1.0" by "the gate of the Trainer, or an administrator",
         TrialDecided = "TrialDecided" "1.0"
@@ -262,67 +267,15 @@ fn unchanged(body: Value) -> Value {
     body
 }
 
-/// Why a model refuses a command.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ModelRefusal {
-    /// There is no such version.
-    #[error("there is no version {0}")]
-    NoSuchVersion(u32),
-    /// A version number is the next one or none.
-    #[error("the next version is {next}, not {given}")]
-    NotTheNextVersion {
-        /// The number that was given.
-        given: u32,
-        /// The number that would be right.
-        next: u32,
-    },
-    /// This training run became a version before, or what it brings in did.
-    #[error("this is version {0} already")]
-    AlreadyRegistered(u32),
-    /// It is champion now.
-    #[error("version {0} is the champion already")]
-    AlreadyChampion(u32),
-    /// The champion serves: promote another first.
-    #[error("version {0} is the champion; promote another version first")]
-    IsChampion(u32),
-    /// It is retired or in quarantine.
-    #[error("version {0} is no longer in service")]
-    OutOfService(u32),
-    /// There is no champion before the present one.
-    #[error("there is no earlier champion to go back to")]
-    NothingToRollBackTo,
-    /// One trial at a time.
-    #[error("version {0} is on trial: that trial ends first")]
-    TrialOpen(u32),
-    /// A trial compares with the champion.
-    #[error("there is no champion to compare with")]
-    NoChampion,
-    /// The rule cannot decide.
-    #[error("{0}")]
-    BadRule(BadRule),
-    /// There is no such trial.
-    #[error("there is no such trial")]
-    NoSuchTrial,
-    /// It was decided or closed.
-    #[error("the trial has ended")]
-    TrialEnded,
-    /// Its rule allows one look, and not before.
-    #[error("the trial is decided on {needed} sessions or at its end, not on {paired}")]
-    TrialNotDue {
-        /// The sessions the rule decides on.
-        needed: u32,
-        /// The sessions that were compared.
-        paired: u32,
-    },
-}
-
 /// Whether a version may serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Service {
     /// May be promoted.
     Able,
-    /// Retired or in quarantine.
-    Out,
+    /// Not to be trusted, unless a person says otherwise.
+    Quarantined,
+    /// Retired, for good.
+    Retired,
 }
 
 /// What is remembered of a version.
@@ -398,7 +351,7 @@ impl Model {
                 Ok(vec![(*registration).into()])
             }
             ModelCommand::PromoteVersion(promotion) => {
-                self.able(promotion.version)?;
+                self.able_by(promotion.version, &promotion.by)?;
                 if self.champion() == Some(promotion.version) {
                     return Err(ModelRefusal::AlreadyChampion(promotion.version));
                 }
@@ -418,6 +371,7 @@ impl Model {
             }
             ModelCommand::RetireVersion(retirement) => {
                 let version = retirement.version;
+                self.not_retired(version)?;
                 self.not_champion(version)?;
                 let (by, at) = (retirement.by.clone(), retirement.retired_at);
                 let event = retirement.into();
@@ -425,6 +379,7 @@ impl Model {
             }
             ModelCommand::QuarantineVersion(quarantine) => {
                 let version = quarantine.version;
+                self.able(version)?;
                 self.not_champion(version)?;
                 let (by, at) = (quarantine.by.clone(), quarantine.quarantined_at);
                 let event = quarantine.into();
@@ -439,15 +394,29 @@ impl Model {
     }
 
     fn able(&self, version: u32) -> Result<(), ModelRefusal> {
+        match self.not_retired(version)? {
+            Service::Quarantined => Err(ModelRefusal::InQuarantine(version)),
+            Service::Able | Service::Retired => Ok(()),
+        }
+    }
+
+    /// A person may take a version out of quarantine by promoting it or putting it on trial; a rule may not.
+    fn able_by(&self, version: u32, by: &DecidedBy) -> Result<(), ModelRefusal> {
+        match by {
+            DecidedBy::Administrator { .. } | DecidedBy::Operator => self.not_retired(version).map(drop),
+            DecidedBy::Gate { .. } => self.able(version),
+        }
+    }
+
+    fn not_retired(&self, version: u32) -> Result<Service, ModelRefusal> {
         match self.versions.get(&version).map(|known| known.service) {
             None => Err(ModelRefusal::NoSuchVersion(version)),
-            Some(Service::Out) => Err(ModelRefusal::OutOfService(version)),
-            Some(Service::Able) => Ok(()),
+            Some(Service::Retired) => Err(ModelRefusal::OutOfService(version)),
+            Some(service) => Ok(service),
         }
     }
 
     fn not_champion(&self, version: u32) -> Result<(), ModelRefusal> {
-        self.able(version)?;
         if self.champion() == Some(version) { Err(ModelRefusal::IsChampion(version)) } else { Ok(()) }
     }
 
@@ -459,147 +428,44 @@ impl Model {
                 let version = Version { run, artefact, service: Service::Able };
                 self.versions.insert(registered.version, version);
             }
-            ModelEvent::ModelVersionPromoted(promoted) => self.champions.push(promoted.version),
-            ModelEvent::PromotionRolledBack(_) => {
-                self.champions.pop();
+            ModelEvent::ModelVersionPromoted(ModelVersionPromoted { version, .. }) => {
+                self.champions.push(version);
+                self.serves(version, Service::Able);
             }
-            ModelEvent::ModelVersionRetired(ModelVersionRetired { version, .. })
-            | ModelEvent::ModelVersionQuarantined(ModelVersionQuarantined { version, .. }) => {
-                self.champions.retain(|champion| *champion != version);
-                if let Some(known) = self.versions.get_mut(&version) {
-                    known.service = Service::Out;
+            ModelEvent::PromotionRolledBack(PromotionRolledBack { to, .. }) => {
+                self.champions.pop();
+                // Older logs go back from a version to itself: what stood below it then is not in the list any more.
+                if self.champion() != Some(to) {
+                    self.champions.push(to);
                 }
             }
+            ModelEvent::ModelVersionRetired(ModelVersionRetired { version, .. }) => {
+                self.shut_out(version, Service::Retired);
+            }
+            ModelEvent::ModelVersionQuarantined(ModelVersionQuarantined { version, .. }) => {
+                self.shut_out(version, Service::Quarantined);
+            }
             ModelEvent::TrialOpened(TrialOpened { trial, version, champion, rule, .. }) => {
+                self.serves(version, Service::Able);
                 self.trials.insert(trial);
                 self.trial = Some(OpenTrial { trial, version, champion, rule });
             }
             ModelEvent::TrialDecided(_) => self.trial = None,
         }
     }
+
+    fn shut_out(&mut self, version: u32, service: Service) {
+        self.champions.retain(|champion| *champion != version);
+        // What stood on both sides of it would be gone back to from itself.
+        self.champions.dedup();
+        self.serves(version, service);
+    }
+
+    fn serves(&mut self, version: u32, service: Service) {
+        if let Some(known) = self.versions.get_mut(&version) {
+            known.service = service;
+        }
+    }
 }
 
 event_sourced!(Model, "model", ModelCommand, ModelEvent, ModelRefusal);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event_sourced::testing::given;
-
-    pub(super) fn registered(version: u32) -> ModelVersionRegistered {
-        let sha256: Digest = "a".repeat(64).parse().expect("valid");
-        let object = StoredObject { key: "models/a".into(), sha256: sha256.clone(), bytes: 1 };
-        ModelVersionRegistered {
-            model: "us-daily".parse().expect("valid"),
-            version,
-            training_run: Uuid::from_u128(u128::from(version)),
-            plan: TrainingPlan { family: "ridge".into(), horizons: vec![], sentiment: false, seed: 1 },
-            mode: Mode::Simulated,
-            trained_through: Session::from_ymd_opt(2024, 1, 5).expect("a date"),
-            dataset: sha256,
-            artefact: object.clone(),
-            evaluation_object: object,
-            evaluation: vec![],
-            verdicts: vec![],
-            leak_checks: vec![],
-            code_version: "test".into(),
-            recipe: None,
-            origin: Origin::Trained,
-            registered_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
-    fn gate() -> DecidedBy {
-        DecidedBy::Gate { rule: "first-version".into() }
-    }
-
-    pub(super) fn promoted(version: u32) -> ModelVersionPromoted {
-        ModelVersionPromoted { version, by: gate(), reason: "test".into(), promoted_at: DateTime::UNIX_EPOCH }
-    }
-
-    pub(super) fn roll_back() -> ModelCommand {
-        ModelCommand::RollBack { by: gate(), reason: "test".into(), at: DateTime::UNIX_EPOCH }
-    }
-
-    fn two_versions_second_champion() -> Model {
-        given([registered(1).into(), promoted(1).into(), registered(2).into(), promoted(2).into()])
-    }
-
-    #[test]
-    fn versions_are_numbered_without_gaps() {
-        let refused = Model::default().decide(ModelCommand::RegisterVersion(Box::new(registered(2))));
-        assert_eq!(refused, Err(ModelRefusal::NotTheNextVersion { given: 2, next: 1 }));
-    }
-
-    #[test]
-    fn a_training_run_becomes_one_version() {
-        let model: Model = given([registered(1).into()]);
-        let mut again = registered(2);
-        again.training_run = registered(1).training_run;
-        let refused = model.decide(ModelCommand::RegisterVersion(Box::new(again)));
-        assert_eq!(refused, Err(ModelRefusal::AlreadyRegistered(1)));
-    }
-
-    #[test]
-    fn what_is_brought_in_again_is_the_version_it_was_and_what_is_trained_again_is_another() {
-        let model: Model = given([registered(1).into(), registered(2).into()]);
-        let mut again = registered(3);
-        assert!(model.decide(ModelCommand::RegisterVersion(Box::new(again.clone()))).is_ok());
-        again.origin = Origin::Imported { format: "onnx".into(), files: vec![], learnt_through: None };
-        let refused = model.decide(ModelCommand::RegisterVersion(Box::new(again.clone())));
-        assert_eq!(refused, Err(ModelRefusal::AlreadyRegistered(1)));
-        again.artefact.sha256 = "b".repeat(64).parse().expect("valid");
-        assert!(model.decide(ModelCommand::RegisterVersion(Box::new(again))).is_ok());
-    }
-
-    #[test]
-    fn a_model_has_one_champion() {
-        let model = two_versions_second_champion();
-        assert_eq!(model.champion(), Some(2));
-        let again = model.decide(ModelCommand::PromoteVersion(promoted(2)));
-        assert_eq!(again, Err(ModelRefusal::AlreadyChampion(2)));
-    }
-
-    #[test]
-    fn rolling_back_makes_the_champion_before_champion_again() {
-        let mut model = two_versions_second_champion();
-        let events = model.decide(roll_back()).expect("granted");
-        for event in events {
-            model.apply(event);
-        }
-        assert_eq!(model.champion(), Some(1));
-        assert_eq!(model.decide(roll_back()), Err(ModelRefusal::NothingToRollBackTo));
-    }
-
-    #[test]
-    fn the_champion_is_neither_retired_nor_quarantined() {
-        let model = two_versions_second_champion();
-        let (reason, at) = ("test".to_owned(), DateTime::UNIX_EPOCH);
-        let retire = ModelVersionRetired { version: 2, by: None, reason: reason.clone(), retired_at: at };
-        assert_eq!(model.decide(ModelCommand::RetireVersion(retire)), Err(ModelRefusal::IsChampion(2)));
-        let quarantine = ModelVersionQuarantined { version: 2, by: None, reason, quarantined_at: at };
-        let refused = model.decide(ModelCommand::QuarantineVersion(quarantine));
-        assert_eq!(refused, Err(ModelRefusal::IsChampion(2)));
-    }
-
-    #[test]
-    fn a_version_out_of_service_is_not_promoted_and_not_gone_back_to() {
-        let mut model = two_versions_second_champion();
-        let retired = ModelVersionRetired {
-            version: 1,
-            by: None,
-            reason: "old".into(),
-            retired_at: DateTime::UNIX_EPOCH,
-        };
-        model.apply(retired.into());
-        assert_eq!(
-            model.decide(ModelCommand::PromoteVersion(promoted(1))),
-            Err(ModelRefusal::OutOfService(1))
-        );
-        assert_eq!(model.decide(roll_back()), Err(ModelRefusal::NothingToRollBackTo));
-        assert_eq!(
-            model.decide(ModelCommand::PromoteVersion(promoted(9))),
-            Err(ModelRefusal::NoSuchVersion(9))
-        );
-    }
-}

@@ -23,7 +23,8 @@ type Column = (&'static str, Vec<f64>);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: candidates BARS.parquet [SECTORS.csv [HORIZON [START [UNTIL]]]]")?;
+    let path =
+        arguments.next().ok_or("usage: candidates BARS.parquet [SECTORS.csv [HORIZON [START [UNTIL]]]]")?;
     let sectors = arguments.next().map(|path| sectors(&path)).transpose()?.unwrap_or_default();
     let horizon: usize = arguments.next().as_deref().unwrap_or("1").parse()?;
     let start: NaiveDate = arguments.next().as_deref().unwrap_or("2014-07-01").parse()?;
@@ -157,8 +158,12 @@ fn highs(panel: &Panel) -> Vec<Column> {
     let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
     vec![
-        column("below_high_250", panel, move |series, t| (series.close[t] / most(&series.close[year(t)])).ln()),
-        column("above_low_250", panel, move |series, t| (series.close[t] / least(&series.close[year(t)])).ln()),
+        column("below_high_250", panel, move |series, t| {
+            (series.close[t] / most(&series.close[year(t)])).ln()
+        }),
+        column("above_low_250", panel, move |series, t| {
+            (series.close[t] / least(&series.close[year(t)])).ln()
+        }),
         column("place_in_range", panel, |series, t| {
             (series.close[t] - series.low[t]) / (series.high[t] - series.low[t]) - 0.5
         }),
@@ -170,7 +175,11 @@ fn volumes(panel: &Panel) -> Vec<Column> {
     // Amihud (2002): the move that a dollar of trade makes.
     let illiquidity = |series: &Series<'_>, t: usize| {
         let traded = series.close[t] * series.volume[t];
-        if t == 0 { f64::NAN } else { (series.close[t] / series.close[t - 1]).ln().abs() / (traded + 1.0) * 1e9 }
+        if t == 0 {
+            f64::NAN
+        } else {
+            (series.close[t] / series.close[t - 1]).ln().abs() / (traded + 1.0) * 1e9
+        }
     };
     vec![
         column("volume_1_20", panel, move |series, t| log(series, t) - mean(t, 20, |t| log(series, t))),
@@ -248,7 +257,8 @@ impl Market {
         };
         let (one, five) = (features.column(0), features.column(2));
         let squares: Vec<f64> = one.iter().map(|value| value * value).collect();
-        let dispersion = |rows: &[u32]| (mean_of(rows, &squares) - mean_of(rows, one).powi(2)).max(0.0).sqrt();
+        let dispersion =
+            |rows: &[u32]| (mean_of(rows, &squares) - mean_of(rows, one).powi(2)).max(0.0).sqrt();
         vec![
             spread("market_1", &|rows| mean_of(rows, one)),
             spread("market_5", &|rows| mean_of(rows, five)),

@@ -25,6 +25,7 @@ pub mod log;
 pub mod objects;
 pub mod outbox;
 pub mod postgres;
+pub mod secrets;
 mod sightings;
 pub mod sign_ins;
 pub mod testing;

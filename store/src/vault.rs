@@ -1,9 +1,11 @@
 //! The vault: everything personal, typed by a person, or secret. Events name a row's id and never its value.
 
+use cqrs_es::{Aggregate, DomainEvent};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::{Database, StoreError, claims, sign_ins};
+use crate::log::{AppendError, Extras};
+use crate::{Database, StoreError};
 
 /// So many owners are forgotten in one transaction.
 const AT_ONCE: usize = 20;
@@ -83,36 +85,43 @@ pub(crate) async fn forget_all_of(connection: &mut PgConnection, owner: Uuid) ->
     Ok(())
 }
 
-/// Forgets once more what belongs to streams of `aggregate_type` that hold an event of `event_type`, such as accounts that
-/// were erased: vault, claims and sign-ins come back with a dump that is older than the log. Returns how many owners
-/// were forgotten.
+/// The owners of rows in the vault, claims or sign-ins whose stream holds an event of the kind of `farewell`, such as
+/// accounts that were erased: there is nothing of them unless a dump that is older than the log has brought it back.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_again(
+pub async fn left_of<A: Aggregate>(
     database: &Database,
-    aggregate_type: &str,
-    event_type: &str,
-) -> Result<usize, StoreError> {
-    let back: Vec<Uuid> = sqlx::query_scalar(
+    farewell: &A::Event,
+) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(
         "select owner
            from (select owner from vault union select owner from claims union select account from sign_ins) o
           where exists (select 1 from events e where e.aggregate_type = $1 and e.aggregate_id = o.owner::text
-                           and e.event_type = $2)",
+                           and e.event_type = $2)
+          order by owner",
     )
-    .bind(aggregate_type)
-    .bind(event_type)
+    .bind(A::TYPE)
+    .bind(farewell.event_type())
     .fetch_all(database.pool())
-    .await?;
+    .await?)
+}
+
+/// Deletes what goes when an account is erased ([`Extras::erasing`]), for accounts whose event was written before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_again(database: &Database, owners: &[Uuid]) -> Result<(), StoreError> {
     // In short transactions: a long one would hold up sealing.
-    for owners in back.chunks(AT_ONCE) {
+    for owners in owners.chunks(AT_ONCE) {
         let mut transaction = database.pool().begin().await?;
         for owner in owners {
-            forget_all_of(&mut transaction, *owner).await?;
-            claims::release_all_of(&mut transaction, *owner).await?;
-            sign_ins::end_all_of(&mut transaction, *owner).await?;
+            Extras::erasing(*owner).apply(&mut transaction).await.map_err(|error| match error {
+                AppendError::Database(error) => error.into(),
+                other => StoreError::Broken(other.to_string()),
+            })?;
         }
         transaction.commit().await?;
     }
-    Ok(back.len())
+    Ok(())
 }

@@ -11,6 +11,8 @@ use almanac_tests::{Almanac, Folder, Person, Server, check_log, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::demo::{STILL, demo_in};
+
 /// More than one transaction of the sequencer holds.
 const EVENTS: usize = 2_100;
 
@@ -166,18 +168,25 @@ async fn fault_11_a_command_cut_off_at_any_instant_and_given_again_has_one_effec
 async fn a_service_killed_while_it_sets_itself_up_starts_the_next_time() {
     let folder = Folder::new("setting-up");
     let path = folder.path().to_str().expect("a readable path");
-    let serve = ["serve", "--data-dir", path, "--listen", "127.0.0.1:0"];
-    for death in ["postgres.before_start=abort", "key.before_rename=abort"] {
-        let status = std::process::Command::new(almanac_tests::binary())
-            .args(serve)
-            .env_remove("DATABASE_URL")
-            .env("ALMANAC_FAILPOINTS", death)
-            .status()
-            .expect("it runs");
-        assert_eq!(status.code(), None, "{death}: it was to be killed");
-    }
-    let node = Almanac::own(&folder);
-    let secret = std::fs::read_to_string(folder.path().join("link.secret")).expect("the secret");
-    assert_eq!(secret.trim().len(), 64, "it is whole");
-    assert!(node.stop());
+    let status = std::process::Command::new(almanac_tests::binary())
+        .args(["serve", "--data-dir", path, "--listen", "127.0.0.1:0"])
+        .env_remove("DATABASE_URL")
+        .envs(failpoint("postgres.before_start=abort"))
+        .status()
+        .expect("it runs");
+    assert_eq!(status.code(), None, "it was to be killed");
+    assert!(Almanac::own(&folder).stop());
+}
+
+#[tokio::test]
+async fn a_demo_killed_while_it_writes_down_what_it_was_begun_with_starts_the_next_time() {
+    let folder = Folder::new("setting-up-a-demo");
+    let path = folder.path().to_str().expect("a readable path");
+    let died = Almanac::try_start(&["demo", "--data-dir", path], &failpoint("key.before_rename=abort"));
+    assert!(died.is_none(), "it was to be killed");
+    assert!(!folder.path().join("demo.json").exists(), "written whole or not at all");
+    let almanac = demo_in(&folder, STILL, &[]);
+    let kept = std::fs::read_to_string(folder.path().join("demo.json")).expect("it is kept");
+    let kept: Value = serde_json::from_str(&kept).expect("it is whole");
+    assert_eq!(kept["admin_password"].as_str(), Some(almanac.administrator().1));
 }

@@ -101,11 +101,56 @@ fn versions_are_listed_compared_promoted_and_rolled_back_and_refusals_end_with_o
     );
     assert_eq!(json(&folder, &["model", "rollback", "--reason", "back"])["champion"], 1);
     json(&folder, &["model", "quarantine", "2", "--reason", "not to be trusted"]);
+    let (_, refused) = ends_with(1, &folder, &["model", "quarantine", "2", "--reason", "again"]);
+    assert!(refused.contains("version 2 is in quarantine until a person"), "{refused}");
+    let decided = json(&folder, &["model", "promote", "2", "--reason", "it is understood by now"]);
+    assert_eq!(decided["champion"], 2, "a person may: {decided}");
+    json(&folder, &["model", "rollback", "--reason", "back once more"]);
+    json(&folder, &["model", "retire", "2", "--reason", "for good"]);
     let (_, refused) = ends_with(1, &folder, &["model", "promote", "2", "--reason", "after all"]);
     assert!(refused.contains("version 2 is no longer in service"), "{refused}");
     let (_, refused) = ends_with(1, &folder, &["model", "show", "7"]);
     assert!(refused.contains("the model us-daily has no version 7"), "{refused}");
     ends_with(2, &folder, &["model", "promote", "2", "--reason", ""]);
+}
+
+#[test]
+fn family_and_horizons_are_chosen_on_the_command_line_and_only_those_there_are() {
+    let (folder, market) = (Folder::new("model-plan"), Folder::new("model-plan-market"));
+    let to = market.path().to_str().expect("a readable path");
+    ends_with(0, &folder, &["simulate", "--instruments", "4", "--years", "3", "--seed", "7", "--out", to]);
+    ends_with(0, &folder, &["ingest", market.path().join("bars.csv").to_str().expect("readable")]);
+    let plan = ["--family", "drift", "--horizon", "5", "--horizon", "1", "--horizon", "5"];
+    let trained = json(&folder, &[&["train"], plan.as_slice()].concat());
+    assert_eq!(trained["verdicts"].as_array().map(Vec::len), Some(2), "{trained}");
+    let version = &json(&folder, &["model", "show", "1"])["version"];
+    assert_eq!((&version["family"], &version["horizons"]), (&"drift".into(), &serde_json::json!([1, 5])));
+    let evaluated = json(&folder, &["evaluate", "--family", "instrument_drift", "--horizon", "3"]);
+    assert_eq!(
+        (&evaluated["plan"]["family"], &evaluated["plan"]["horizons"]),
+        (&"instrument_drift".into(), &serde_json::json!([3]))
+    );
+    let usual = json(&folder, &["evaluate", "--horizon", "1"]);
+    assert_eq!(usual["plan"]["family"], "ridge", "the configured one: {usual}");
+
+    for verb in ["train", "evaluate"] {
+        let (help, _) = ends_with(0, &folder, &[verb, "--help"]);
+        assert!(help.contains("--horizon <SESSIONS>") && help.contains("instrument_drift"), "{help}");
+        for (flag, value, words) in [
+            ("--family", "prophet", "[possible values: zero, drift, "),
+            ("--family", "onnx", "invalid value 'onnx'"),
+            ("--horizon", "0", "invalid value '0' for '--horizon <SESSIONS>'"),
+            ("--horizon", "61", "invalid value '61'"),
+            ("--horizon", "a week", "a horizon is a number of sessions"),
+        ] {
+            let (_, refused) = ends_with(2, &folder, &[verb, flag, value]);
+            assert!(refused.contains(words), "{verb} {flag} {value}: {refused}");
+        }
+    }
+    let (_, refused) = ends_with(2, &folder, &["evaluate", "--version", "1", "--horizon", "1"]);
+    assert!(refused.contains("cannot be used with"), "{refused}");
+    let listed = json(&folder, &["model", "list"]);
+    assert_eq!(listed[0]["versions"].as_array().map(Vec::len), Some(1), "nothing else was registered");
 }
 
 #[test]

@@ -112,7 +112,7 @@ async fn fault_11_every_command_given_twice_has_one_answer_and_with_another_body
     let mut deleted = String::new();
     for (method, path, operation) in operations {
         if operation == "erase_account" {
-            // An administrator's is as good as any, but what is left to ask afterwards needs another one.
+            // It ends the session that all others need: it has a test of its own.
             continue;
         }
         let path = filled(&path, &things);
@@ -150,6 +150,37 @@ async fn fault_11_every_command_given_twice_has_one_answer_and_with_another_body
     let lists = person.get(&format!("/watchlists?after={deleted}")).await;
     let lists = lists["items"].as_array().expect("lists");
     assert!(lists.iter().all(|list| list["id"] != things.list.as_str()), "it was deleted, and stays so");
+}
+
+#[tokio::test]
+async fn fault_11_an_erasure_given_again_with_its_key_finds_nobody_signed_in_and_erases_nobody_else() {
+    let folder = Folder::new("erased-twice");
+    let almanac = Almanac::own(&folder);
+    let (email, password) = ("ann@example.org", "correct horse battery");
+    let ann = Person::at(&almanac.address);
+    ann.register(email, password).await;
+    let erase = async |person: &Person, password: &str| {
+        let request = person.request(Method::DELETE, "/account").header("idempotency-key", "farewell");
+        let answer = request.json(&json!({ "password": password })).send().await.expect("an answer");
+        (answer.status(), answer.json::<Value>().await.unwrap_or_default())
+    };
+    let (status, problem) = erase(&ann, "another one").await;
+    assert_eq!((status, &problem["type"]), (StatusCode::UNAUTHORIZED, &json!("/problems/wrong-credentials")));
+    assert_eq!(erase(&ann, password).await.0, StatusCode::NO_CONTENT, "a refusal is not remembered");
+    let (status, problem) = erase(&ann, password).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "the answer may have been lost: {problem}");
+    assert_eq!(problem["type"], "/problems/not-signed-in");
+
+    // The address is free again. Whoever takes it is somebody else, to whom the key means nothing.
+    let again = Person::at(&almanac.address);
+    again.register(email, password).await;
+    assert_eq!(ann.status_of("/watchlists").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(again.status_of("/watchlists").await, StatusCode::OK);
+    assert_eq!(erase(&again, password).await.0, StatusCode::NO_CONTENT, "a command of their own");
+    let database = Database::open(&own_database_url(folder.path())).await.expect("it answers");
+    let erased = "select count(*) from events where event_type = 'AccountErased'";
+    let erased: i64 = sqlx::query_scalar(erased).fetch_one(database.pool()).await.expect("an answer");
+    assert_eq!(erased, 2, "each once");
 }
 
 #[tokio::test]

@@ -1,8 +1,5 @@
 //! A walk-forward evaluation on the command line: everything a training does, and nothing is written down.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use almanac_domain::model::EvaluationMeasure;
 use almanac_domain::training_run::TrainingPlan;
 use almanac_domain::values::{Digest, Session};
@@ -10,12 +7,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::job::learn;
+use super::watched::watched;
 use super::{Watch, measures};
 use crate::parts::Parts;
 use crate::trade::TradeError;
-
-/// How often it is looked how far it has come.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// How a plan would have done on the data at hand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,23 +61,9 @@ pub async fn evaluate_now(
     let (panel, dataset) = (view.panel(as_of), view.dataset());
     let (rows, instruments) = (panel.len() as u64, panel.keys().len() as u64);
     let news = if plan.sentiment { Some(parts.news.sentiment().await?) } else { None };
-    let watch = Arc::<Watch>::default();
-    let mut work = {
-        let (plan, watch) = (plan.clone(), Arc::clone(&watch));
-        tokio::task::spawn_blocking(move || learn(&panel, news.as_deref(), &plan, as_of, &watch))
-    };
-    let mut told = None;
-    let trained = loop {
-        let done = tokio::time::timeout(LOOK, &mut work).await;
-        let now = watch.now();
-        if now != told {
-            told = now;
-            now.into_iter().for_each(&mut *progress);
-        }
-        if let Ok(done) = done {
-            break done.map_err(TradeError::broken("could not evaluate"))??;
-        }
-    };
+    let asked = plan.clone();
+    let work = move |watch: &Watch| learn(&panel, news.as_deref(), &asked, as_of, watch);
+    let trained = watched(work, progress).await??;
     Ok(EvaluateReport {
         measures: measures::shown(&trained),
         verdicts: measures::verdicts(&trained),

@@ -1,5 +1,7 @@
 //! A training on the command line: the same steps as the actor's, one after the other.
 
+use std::time::Instant;
+
 use almanac_domain::training_run::{TrainingPlan, TrainingReason};
 use almanac_domain::values::Session;
 use serde::Serialize;
@@ -7,7 +9,8 @@ use uuid::Uuid;
 
 use super::job::{Ended, Job, TakenUp, Wanted};
 use super::schedule::request;
-use super::{fail, gate, measures, registration, see};
+use super::watched::Steps;
+use super::{LOOK_AGAIN, fail, gate, measures, registration, see};
 use crate::parts::Parts;
 use crate::trade::TradeError;
 
@@ -70,18 +73,22 @@ pub async fn train_now(
     let run = parts.entropy.uuid_v7(parts.clock.now());
     let event = request(parts, run, (TrainingReason::Manual, vec![]), plan.clone(), None).await?;
     see(parts, event.as_ref()).await?;
-    let wanted = Wanted { run, model: parts.settings.model.clone(), plan, import: None };
-    let TakenUp::Begun(mut job) = Job::begin(parts, wanted).await? else {
-        return Err(TrainNowError::Busy);
+    let asked = Instant::now();
+    let mut job = loop {
+        let wanted = Wanted { run, model: parts.settings.model.clone(), plan: plan.clone(), import: None };
+        match Job::begin(parts, wanted).await? {
+            TakenUp::Begun(job) => break job,
+            // That a trainer was killed shows when its lease has rested for as long as it lasts.
+            TakenUp::Elsewhere if asked.elapsed() <= parts.settings.training.lease => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            TakenUp::Elsewhere | TakenUp::Ended(_) | TakenUp::Nothing => return Err(TrainNowError::Busy),
+        }
     };
-    let mut told = None;
+    let mut steps = Steps::new(progress);
     let ended = loop {
         let ended = job.look_after(parts).await?;
-        let now = job.progress();
-        if now != told {
-            told = now;
-            now.into_iter().for_each(&mut *progress);
-        }
+        steps.tell(job.progress());
         if let Some(ended) = ended {
             break ended;
         }

@@ -1,6 +1,7 @@
 //! When a run is asked for without a person: the first, one after so many sessions since the last, and one between when
 //! what is published says so (`watch.rs`).
 
+use almanac_domain::calendar::Calendar;
 use almanac_domain::ids;
 use almanac_domain::training_run::{
     TrainingFigure, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun, TrainingRunCommand,
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::watch;
 use crate::parts::Parts;
+use crate::settings::TrainingSettings;
 use crate::trade::TradeError;
 
 /// Asks for a run when one is due by the data. `watched` is the session that what is published was looked at for: it is
@@ -30,18 +32,16 @@ pub(super) async fn request_due(
             return Ok(None);
         }
         let since: Session = run.as_of.unwrap_or_else(|| run.requested_at.date_naive());
-        let since = sessions(parts, since + TimeDelta::days(1), last);
-        if training.retrain_every > 0 && since >= training.retrain_every as usize {
-            Some((TrainingReason::Schedule, vec![]))
-        } else if since >= training.watch.pause as usize && watched.replace(last) != Some(last) {
-            watch::due(parts, last).await?
-        } else {
-            None
+        let since = sessions_after(parts.calendar(), since, last);
+        match turn(training, since) {
+            Turn::Schedule => Some((TrainingReason::Schedule, vec![])),
+            Turn::Watch if watched.replace(last) != Some(last) => watch::due(parts, last).await?,
+            Turn::Watch | Turn::Pause => None,
         }
     } else {
         let batches = ingestions::bar_batches(pool, settings.mode, i64::MAX).await?;
         let first = batches.iter().map(|batch| batch.first_session).min().unwrap_or(last);
-        let is_enough = sessions(parts, first, last) >= training.least_sessions;
+        let is_enough = parts.calendar().sessions(first, last).count() >= training.least_sessions;
         is_enough.then(|| (TrainingReason::FirstVersion, vec![]))
     };
     let Some((reason, figures)) = why else { return Ok(None) };
@@ -54,9 +54,30 @@ pub(super) async fn request_due(
     request(parts, run, (reason, figures), plan, cause.as_ref().map(Cause::from)).await
 }
 
-/// The sessions from `first` to `last`.
-fn sessions(parts: &Parts, first: Session, last: Session) -> usize {
-    if last < first { 0 } else { parts.calendar().sessions(first, last).count() }
+/// Whose turn it is so many sessions after the data of the last run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// A run is due whatever has been published.
+    Schedule,
+    /// One is due if what has been published says so.
+    Watch,
+    /// None is.
+    Pause,
+}
+
+fn turn(training: &TrainingSettings, since: u32) -> Turn {
+    if training.retrain_every > 0 && since >= training.retrain_every {
+        Turn::Schedule
+    } else if since >= training.watch.pause {
+        Turn::Watch
+    } else {
+        Turn::Pause
+    }
+}
+
+/// How many sessions there are after `session`, up to `last`.
+pub(super) fn sessions_after(calendar: Calendar, session: Session, last: Session) -> u32 {
+    calendar.sessions(session + TimeDelta::days(1), last).count() as u32
 }
 
 /// Asks for a run; that it was asked for before is as good.
@@ -76,5 +97,31 @@ pub(super) async fn request(
         Err(CommandError::Refused(TrainingRunRefusal::AlreadyRequested)) => Ok(None),
         Err(CommandError::Broken(error)) => Err(error.into()),
         Err(error) => Err(TradeError::broken("could not ask for a training")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::WatchSettings;
+
+    #[test]
+    fn the_schedule_comes_before_what_is_published_and_nothing_before_the_pause() {
+        let watch = WatchSettings { pause: 10, ..WatchSettings::default() };
+        let training = TrainingSettings { retrain_every: 21, watch, ..TrainingSettings::default() };
+        for (since, whose) in [(9, Turn::Pause), (10, Turn::Watch), (20, Turn::Watch), (21, Turn::Schedule)] {
+            assert_eq!(turn(&training, since), whose, "{since}");
+        }
+        let unscheduled = TrainingSettings { retrain_every: 0, ..training };
+        assert_eq!(turn(&unscheduled, 500), Turn::Watch);
+    }
+
+    #[test]
+    fn sessions_are_counted_after_the_one_that_data_ended_with() {
+        let day = |text: &str| text.parse().unwrap();
+        let count = |last| sessions_after(Calendar::UnitedStates, day("2024-01-05"), day(last));
+        // A Friday; the weekend has none, and the fifteenth is a holiday.
+        let counted = ["2024-01-04", "2024-01-05", "2024-01-07", "2024-01-08", "2024-01-16"].map(count);
+        assert_eq!(counted, [0, 0, 0, 1, 6]);
     }
 }

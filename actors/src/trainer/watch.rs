@@ -8,8 +8,8 @@ use almanac_projections::models::{self, Champion};
 use almanac_projections::track_record::{self, RecordPoint};
 use almanac_projections::trials;
 use almanac_store::StoreError;
-use chrono::TimeDelta;
 
+use super::schedule::sessions_after;
 use crate::parts::Parts;
 use crate::settings::WatchSettings;
 use crate::trade::TradeError;
@@ -41,7 +41,7 @@ pub(super) async fn due(
     let told = [
         (TrainingReason::CoverageDrift, coverage(watch, &recent)),
         (TrainingReason::SkillDecay, skill(watch, &recent)),
-        (TrainingReason::Age, age(parts, watch, &champion, last)),
+        (TrainingReason::Age, age(watch, sessions_after(parts.calendar(), champion.trained_through, last))),
     ];
     if let Some(due) = told.into_iter().find(|(_, figures)| !figures.is_empty()) {
         return Ok(Some(due));
@@ -133,9 +133,8 @@ fn figures(
     recent.iter().filter_map(figure).collect()
 }
 
-fn age(parts: &Parts, watch: &WatchSettings, champion: &Champion, last: Session) -> Vec<TrainingFigure> {
-    let after = champion.trained_through + TimeDelta::days(1);
-    let age = if last < after { 0 } else { parts.calendar().sessions(after, last).count() as u32 };
+/// One figure when the champion is so many sessions old.
+fn age(watch: &WatchSettings, age: u32) -> Vec<TrainingFigure> {
     let figure = || {
         Some(TrainingFigure {
             name: "sessions since its data ended".to_owned(),
@@ -189,6 +188,54 @@ mod tests {
             let figures = skill(&watch, &lately(vec![point(100, 80, error, 1.0)]));
             assert_eq!(!figures.is_empty(), told, "{error}");
         }
+    }
+
+    #[test]
+    fn the_error_is_that_of_all_sessions_together_and_is_told_with_what_it_was_held_against() {
+        let watch = WatchSettings { skill: 0.02, ..WatchSettings::default() };
+        // The one bad session weighs by its errors: 1 - 5.25 / 5.
+        let figures = skill(&watch, &lately(vec![point(10, 8, 1.0, 1.0), point(10, 8, 4.25, 4.0)]));
+        let [figure] = figures.as_slice() else { panic!("{figures:?}") };
+        assert_eq!((figure.name.as_str(), figure.sessions), ("skill_vs_drift at 5", 2));
+        assert!(
+            (figure.value.to_f64() + 0.05).abs() < 1e-9 && (figure.threshold.to_f64() - 0.02).abs() < 1e-9
+        );
+    }
+
+    #[test]
+    fn each_horizon_that_passes_is_told_and_no_other() {
+        let at = |sessions, inside| (Horizon::new(sessions).unwrap(), vec![point(100, inside, 1.0, 1.0)]);
+        let figures = coverage(&WatchSettings::default(), &[at(1, 60), at(5, 80), at(20, 99)]);
+        let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
+        assert_eq!(names, ["coverage_80 at 1", "coverage_80 at 20"]);
+    }
+
+    #[test]
+    fn a_champion_is_old_from_the_session_on_that_the_setting_says() {
+        let watch = WatchSettings { age: 126, ..WatchSettings::default() };
+        assert_eq!(age(&watch, 125), []);
+        let figures = age(&watch, 126);
+        let [figure] = figures.as_slice() else { panic!("{figures:?}") };
+        assert_eq!((figure.name.as_str(), figure.sessions), ("sessions since its data ended", 126));
+        assert_eq!((figure.value.to_f64(), figure.threshold.to_f64()), (126.0, 126.0));
+        assert_eq!(age(&WatchSettings { age: 0, ..watch }, 9_999), [], "switched off");
+    }
+
+    #[test]
+    fn a_feature_that_drifted_is_told_by_its_index_beside_the_largest_of_training() {
+        let feature = FeatureDrift {
+            feature: "std_20".to_owned(),
+            rows: 500,
+            stability: 0.5,
+            usual_stability: 0.3,
+            distance: 0.4,
+            usual_distance: 0.2,
+            drifted: true,
+        };
+        let figures = drifted(&WatchSettings { features: 1, ..WatchSettings::default() }, &[feature]);
+        let [figure] = figures.as_slice() else { panic!("{figures:?}") };
+        assert_eq!((figure.name.as_str(), figure.sessions), ("population stability index of std_20", 20));
+        assert_eq!((figure.value.to_f64(), figure.threshold.to_f64()), (0.5, 0.3));
     }
 
     #[test]

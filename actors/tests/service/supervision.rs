@@ -134,6 +134,13 @@ impl Trade for Slow {
     }
 }
 
+/// The memory this process holds, in MiB.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_24_a_million_rings_cost_nothing_and_lose_no_work() {
     let world = world().await;
@@ -145,14 +152,25 @@ async fn fault_24_a_million_rings_cost_nothing_and_lose_no_work() {
         })
     };
     let running = Service::start_places(&world.parts(), vec![place]);
-    let began = Instant::now();
+    for _ in 0..1_000 {
+        running.ring();
+    }
+    let (began, before) = (Instant::now(), resident_mib());
+    let mut most_held = before;
     for ring in 0..1_000_000 {
         if ring % 1_000 == 0 {
             due.fetch_add(1, Ordering::SeqCst);
         }
         running.ring();
+        if ring % 100_000 == 0 {
+            most_held = most_held.max(resident_mib());
+        }
     }
     let rung_for = began.elapsed();
+    let grown = most_held.max(resident_mib()).saturating_sub(before);
+    println!("a million rings in {rung_for:?}: {before} MiB before, at most {grown} MiB more");
+    // A million messages that wait are some 80 MiB.
+    assert!(grown < 32, "memory grew by {grown} MiB");
     running.run_until_idle(PATIENCE).await.unwrap();
     assert_eq!(due.load(Ordering::SeqCst), 0, "no work is lost");
     let most = 20 + rung_for.as_millis() as usize / 20 * 2;

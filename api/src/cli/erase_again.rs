@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use almanac_actors::notifier::forget_mails;
-use almanac_domain::account::vault::EMAIL;
-use almanac_domain::account::{Account, AccountCommand, AccountRefusal};
+use almanac_actors::erasure::{EraseError, Holdings};
+use almanac_domain::Event;
+use almanac_domain::account::{AccountEvent, AccountRefusal};
 use almanac_domain::clock::Clock;
+use almanac_store::Database;
 use almanac_store::archive::Archive;
 use almanac_store::clock::{Entropy, SystemClock};
-use almanac_store::log::{CommandBus, CommandError, Extras, Issued};
-use almanac_store::{Database, vault};
+use almanac_store::log::{CommandBus, CommandError, Issued, Recorded};
 use clap::Args;
 use futures::StreamExt;
 use serde_json::json;
@@ -60,26 +60,50 @@ async fn erase_again(
 ) -> Result<(usize, usize), Failure> {
     let (clock, entropy): (Arc<dyn Clock>, _) = (Arc::new(SystemClock), Entropy::system());
     let bus = CommandBus::new(database.clone(), Arc::clone(&clock), entropy.clone());
+    let holdings = Holdings { database, mails };
     let (mut named, mut erased) = (0, 0);
     let mut batches = archive.batches();
     while let Some(batch) = batches.next().await {
-        let events = batch.map_err(failure)?;
-        for event in events.iter().filter(|event| event.event_type == "AccountErased") {
-            let id: Uuid = event.key.aggregate_id.parse()?;
+        for event in batch.map_err(failure)? {
+            let Some(id) = erased_by(&event)? else { continue };
             named += 1;
-            // First, so that a crash leaves nothing nobody can find any more.
-            for email in vault::of_owner(database.pool(), id, EMAIL).await? {
-                forget_mails(mails, &email.value).await?;
-            }
             let issued = Issued::new(entropy.uuid_v7(clock.now()));
-            let extras = Extras::erasing(id);
-            match bus.execute_with::<Account>(&id.to_string(), AccountCommand::Erase, &issued, extras).await {
+            match holdings.erase(&bus, id, &issued).await {
                 Ok(_) => erased += 1,
                 // Erased already, or opened after the dump was made.
-                Err(CommandError::Refused(AccountRefusal::Absent)) => {}
+                Err(EraseError::Command(CommandError::Refused(AccountRefusal::Absent))) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
     Ok((named, erased))
+}
+
+/// The account that the event says is erased; none when it says something else.
+///
+/// An event about an account that cannot be read is no event to pass over: it may be an erasure.
+fn erased_by(event: &Recorded) -> Result<Option<Uuid>, Failure> {
+    if event.key.aggregate_type != "account" {
+        return Ok(None);
+    }
+    match event.event()? {
+        Event::Account(AccountEvent::AccountErased(_)) => Ok(Some(event.key.aggregate_id.parse()?)),
+        Event::Account(
+            AccountEvent::AccountOpened(_)
+            | AccountEvent::EmailConfirmed(_)
+            | AccountEvent::RoleGranted(_)
+            | AccountEvent::RoleRevoked(_)
+            | AccountEvent::NotificationPreferencesSet(_)
+            | AccountEvent::AccountSuspended(_)
+            | AccountEvent::AccountReinstated(_),
+        )
+        | Event::Watchlist(_)
+        | Event::Instrument(_)
+        | Event::Ingestion(_)
+        | Event::TrainingRun(_)
+        | Event::Model(_)
+        | Event::ForecastRound(_)
+        | Event::Prediction(_)
+        | Event::WebhookEndpoint(_) => Ok(None),
+    }
 }

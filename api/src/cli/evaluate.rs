@@ -10,6 +10,7 @@ use almanac_projections::models;
 use clap::Args;
 
 use super::one_off::OneOff;
+use super::plan::PlanFlags;
 use super::train::tell;
 use super::{Failure, say, say_json};
 use crate::report::{self, Fact};
@@ -20,17 +21,10 @@ pub(super) struct Evaluate {
     #[command(flatten)]
     one_off: OneOff,
     /// As this version of the model was trained: its family, horizons, features and seed.
-    #[arg(long, value_name = "N", conflicts_with_all = ["family", "sentiment", "seed"])]
+    #[arg(long, value_name = "N", conflicts_with_all = PlanFlags::NAMES)]
     version: Option<u32>,
-    /// A family of models, such as `ridge` or `boosted`; the configured one unless said.
-    #[arg(long, value_name = "NAME")]
-    family: Option<String>,
-    /// Let the daily sentiment be a feature.
-    #[arg(long)]
-    sentiment: bool,
-    /// The seed of everything that is drawn.
-    #[arg(long)]
-    seed: Option<u64>,
+    #[command(flatten)]
+    plan: PlanFlags,
     /// Write a report with pictures: one HTML file that opens without a network.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -41,7 +35,7 @@ impl Evaluate {
         let bench = self.one_off.workbench().await?;
         let plan = match self.version {
             Some(version) => plan_of(&bench.parts, version).await,
-            None => Ok(self.plan(bench.parts.settings.training.plan())),
+            None => Ok(self.plan.plan(bench.parts.settings.training.plan())),
         };
         let bar = self.one_off.bar();
         let report = match plan {
@@ -68,17 +62,8 @@ impl Evaluate {
         self.report.iter().try_for_each(|file| say(&format!("The report is in {}.", file.display())))
     }
 
-    fn plan(&self, usual: TrainingPlan) -> TrainingPlan {
-        TrainingPlan {
-            family: self.family.clone().unwrap_or(usual.family),
-            sentiment: usual.sentiment || self.sentiment,
-            seed: self.seed.unwrap_or(usual.seed),
-            ..usual
-        }
-    }
-
     fn title(&self, model: &str) -> String {
-        match (self.version, &self.family) {
+        match (self.version, &self.plan.family) {
             (Some(version), _) => format!("{model} as version {version} was trained"),
             (None, Some(family)) => format!("{model} by {family}"),
             (None, None) => model.to_owned(),

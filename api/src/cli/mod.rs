@@ -13,6 +13,7 @@ mod migrate;
 mod model;
 mod one_off;
 mod outside;
+mod plan;
 mod predict;
 mod projections;
 mod serve;
@@ -163,13 +164,13 @@ fn ended(done: Result<(), Failure>) -> ExitCode {
 
 /// Says on one line of standard error what went wrong.
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    let mut text = error.to_string();
     let _ = writeln!(io::stderr(), "almanac: {}", in_full(error));
     ExitCode::FAILURE
 }
 
 /// An error with every cause that adds something, on one line.
 fn in_full(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let further = error.to_string();

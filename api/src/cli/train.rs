@@ -6,6 +6,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::one_off::{OneOff, steps};
+use super::plan::PlanFlags;
 use super::{Failure, say, say_json};
 
 /// Trains the next version of the model.
@@ -13,20 +14,14 @@ use super::{Failure, say, say_json};
 pub(super) struct Train {
     #[command(flatten)]
     one_off: OneOff,
-    /// Let the daily sentiment be a feature.
-    #[arg(long)]
-    sentiment: bool,
-    /// The seed of everything that is drawn.
-    #[arg(long)]
-    seed: Option<u64>,
+    #[command(flatten)]
+    plan: PlanFlags,
 }
 
 impl Train {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let bench = self.one_off.workbench().await?;
-        let mut plan = bench.parts.settings.training.plan();
-        plan.sentiment |= self.sentiment;
-        plan.seed = self.seed.unwrap_or(plan.seed);
+        let plan = self.plan.plan(bench.parts.settings.training.plan());
         let bar = self.one_off.bar();
         let report = train_now(&bench.parts, plan, &mut |progress| tell(&bar, progress)).await;
         bar.finish_and_clear();

@@ -292,7 +292,7 @@ fn mode(text: &str) -> Result<Mode, String> {
 }
 
 fn family(text: &str) -> Result<(), String> {
-    Family::named(text).map(|_| ()).ok_or_else(|| "it is the name of no family of models".to_owned())
+    Family::named(text).map(drop).ok_or_else(|| format!("it is one of: {}", Family::names().join(", ")))
 }
 
 fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {

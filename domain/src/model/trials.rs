@@ -30,7 +30,7 @@ impl Model {
 
     pub(super) fn open_trial(&self, opening: TrialOpening) -> Result<TrialOpened, ModelRefusal> {
         let TrialOpening { trial, version, rule, by, reason, at } = opening;
-        self.able(version)?;
+        self.able_by(version, &by)?;
         if let Some(open) = &self.trial {
             return Err(ModelRefusal::TrialOpen(open.version));
         }
@@ -163,6 +163,20 @@ mod tests {
         let end = ends.next().expect("the trial has ended");
         assert_eq!(ends.next(), None);
         end
+    }
+
+    #[test]
+    fn a_person_may_put_on_trial_what_is_in_quarantine_and_a_rule_may_not() {
+        let mut model = champion_and_challenger();
+        let by = Some(DecidedBy::Gate { rule: "suspicion".into() });
+        let reason = "too good to be true".to_owned();
+        model.apply(ModelVersionQuarantined { version: 2, by, reason, quarantined_at: AT }.into());
+        assert_eq!(model.decide(opening(2, rule())), Err(ModelRefusal::InQuarantine(2)));
+        let ModelCommand::OpenTrial(mut opening) = opening(2, rule()) else { panic!("another command") };
+        opening.by = DecidedBy::Operator;
+        let (model, _) = after(model, ModelCommand::OpenTrial(opening));
+        let (model, _) = after(model, deciding(evidence(20, -0.001, 0.001)));
+        assert_eq!(model.champion(), Some(2), "it was the person who let it stand for election");
     }
 
     #[test]

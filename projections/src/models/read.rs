@@ -129,6 +129,9 @@ impl Standing {
                 self.out.insert(version, VersionStatus::Retired);
             } else if decision.event == "ModelVersionQuarantined" {
                 self.out.insert(version, VersionStatus::Quarantined);
+            } else if decision.event == "ModelVersionPromoted" || decision.event == "TrialOpened" {
+                // With either a person has ended the quarantine: a rule may not.
+                self.out.remove(&version);
             }
         }
     }

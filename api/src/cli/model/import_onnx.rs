@@ -8,6 +8,7 @@ use almanac_domain::values::{Horizon, Session};
 use almanac_ml::onnx::MOST_BYTES;
 use clap::Args;
 
+use super::super::plan::horizon;
 use super::super::train;
 use super::super::{Failure, say, say_json};
 use super::{OfModel, Refused, at_a_bench};
@@ -73,11 +74,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         );
     }
     Ok(fs::read(path).map_err(unreadable)?)
-}
-
-fn horizon(text: &str) -> Result<Horizon, String> {
-    let sessions: u32 = text.parse().map_err(|_| "a horizon is a number of sessions".to_owned())?;
-    Horizon::new(sessions).map_err(|error| error.to_string())
 }
 
 fn tell(report: &ImportReport) -> Result<(), Failure> {
