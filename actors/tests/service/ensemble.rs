@@ -13,7 +13,8 @@ use crate::world::{PATIENCE, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ensemble_is_trained_made_again_to_the_same_bytes_published_and_explained() {
-    let market = Settings::of_years(6, 3, 5);
+    // The trees want four thousand rows before the first quarter.
+    let market = Settings::of_years(20, 3, 5);
     let last = *Market::new(&market).sessions().last().unwrap();
     let mut world = World::at_the_close_of(last, Mode::Simulated).await;
     world.settings.sources = vec![SourceSettings::Simulator(market)];
