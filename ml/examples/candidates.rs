@@ -206,7 +206,9 @@ fn relative(features: &FeatureTable, groups: &[Vec<u32>]) -> Vec<Column> {
         let mut out = vec![f64::NAN; column.len()];
         for rows in groups {
             let mean = mean_of(rows, column);
-            rows.iter().for_each(|&row| out[row as usize] = column[row as usize] - mean);
+            for &row in rows {
+                out[row as usize] = column[row as usize] - mean;
+            }
         }
         (name, out)
     };
@@ -239,7 +241,9 @@ impl Market {
         let sector = |row: u32| sectors.get(&bars.keys[bars.key[row as usize] as usize]);
         let groups = self.groups.iter().flat_map(|rows| {
             let mut by_sector: HashMap<Option<&String>, Vec<u32>> = HashMap::new();
-            rows.iter().for_each(|&row| by_sector.entry(sector(row)).or_default().push(row));
+            for &row in rows {
+                by_sector.entry(sector(row)).or_default().push(row);
+            }
             by_sector.into_values().collect::<Vec<_>>()
         });
         groups.collect()
@@ -251,7 +255,9 @@ impl Market {
             let mut out = vec![f64::NAN; features.len()];
             for rows in &self.groups {
                 let value = of(rows);
-                rows.iter().for_each(|&row| out[row as usize] = value);
+                for &row in rows {
+                    out[row as usize] = value;
+                }
             }
             (name, out)
         };

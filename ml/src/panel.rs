@@ -335,7 +335,7 @@ mod tests {
             push(days, close);
         }
         let panel = Panel::new(bars.clone());
-        assert_eq!(panel.runs(0).collect::<Vec<_>>(), [0..7], "nobody asked");
+        assert_eq!((panel.runs(0).count(), panel.run_of(3)), (1, 0..7), "nobody asked");
         let parted = panel.parted();
         assert_eq!(parted.runs(0).collect::<Vec<_>>(), [0..3, 3..4, 4..7]);
         assert_eq!((parted.run_of(2), parted.run_of(3), parted.run_of(6)), (0..3, 3..4, 4..7));

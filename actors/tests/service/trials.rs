@@ -88,12 +88,12 @@ pub async fn register_changed(parts: &Parts, database: &Database, change: impl F
 
 /// The same, its intervals `wider` times as wide.
 pub async fn register_again(parts: &Parts, database: &Database, wider: f64) {
-    let widen = |artefact: &mut Artefact| {
+    let stretch = |artefact: &mut Artefact| {
         for model in &mut artefact.models {
             model.calibration.grid.iter_mut().for_each(|score| *score *= wider);
         }
     };
-    register_changed(parts, database, widen).await;
+    register_changed(parts, database, stretch).await;
 }
 
 pub async fn live(world: &World, running: &Running, sessions: &[Session]) {
