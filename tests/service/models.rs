@@ -118,7 +118,7 @@ fn versions_are_listed_compared_promoted_and_rolled_back_and_refusals_end_with_o
 fn family_and_horizons_are_chosen_on_the_command_line_and_only_those_there_are() {
     let (folder, market) = (Folder::new("model-plan"), Folder::new("model-plan-market"));
     let to = market.path().to_str().expect("a readable path");
-    ends_with(0, &folder, &["simulate", "--instruments", "4", "--years", "3", "--seed", "7", "--out", to]);
+    ends_with(0, &folder, &["simulate", "--instruments", "6", "--years", "3", "--seed", "7", "--out", to]);
     ends_with(0, &folder, &["ingest", market.path().join("bars.csv").to_str().expect("readable")]);
     let plan = ["--family", "drift", "--horizon", "5", "--horizon", "1", "--horizon", "5"];
     let trained = json(&folder, &[&["train"], plan.as_slice()].concat());
