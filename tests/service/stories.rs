@@ -70,7 +70,6 @@ async fn a_promotion_and_a_prediction_are_told_with_their_causes_and_their_effec
     let promoted = eventually("a promotion", || first(&admin, "ModelVersionPromoted")).await;
     let told = story(&admin, &promoted).await;
     let way_there = way(&told["root"]).expect("the event is in its story");
-    println!("{told:#}");
     assert!(
         types(way_there.clone()).ends_with(&[
             "TrainingRequested",
@@ -106,7 +105,6 @@ async fn a_promotion_and_a_prediction_are_told_with_their_causes_and_their_effec
     let scored = eventually("a score", || newest(&admin, "PredictionScored")).await;
     let told = story(&admin, &scored).await;
     let way_there = way(&told["root"]).expect("the event is in its story");
-    println!("{told:#}");
     assert!(
         types(way_there.clone()).ends_with(&["RoundOpened", "PredictionPublished", "PredictionScored"]),
         "{:?}",
