@@ -223,7 +223,7 @@ impl Disk {
         let folder = Folder::new("disk");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(folder.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self { folder, is_ours: true })
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self { folder, is_ours: true })
     }
 
     /// Leaves no room at all.
