@@ -46,6 +46,10 @@ fn bodies(operation: &str) -> Option<(Value, Value)> {
             (json!({ "event_types": ["round.completed"] }), json!({ "event_types": ["model.promoted"] }))
         }
         "request_training" => (json!({}), json!({ "horizons": [3] })),
+        "request_import" => (
+            json!({ "files": [{ "horizon": 1, "onnx": "b25l" }] }),
+            json!({ "files": [{ "horizon": 5, "onnx": "b25l" }] }),
+        ),
         "promote_version" | "retire_version" | "quarantine_version" | "roll_back" => {
             (json!({ "reason": "one" }), json!({ "reason": "two" }))
         }
