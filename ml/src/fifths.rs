@@ -64,17 +64,11 @@ fn bounds(calibration: &Calibration, forecasts: &[(f64, f64)]) -> [f64; FIFTHS -
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::conformal::Scale;
-
-    /// Uniform between −1 and 1.
-    fn calibration() -> Calibration {
-        let scores = (0..2001).map(|i| f64::from(i) / 1000.0 - 1.0).collect();
-        Calibration::from_scores(Scale::Constant, scores).unwrap()
-    }
+    use crate::testing::uniform_calibration;
 
     #[test]
     fn forecasts_that_are_all_alike_have_a_fifth_each() {
-        let calibration = calibration();
+        let calibration = uniform_calibration();
         let fifths = Fifths::of(&calibration, &[(0.01, 0.3); 40]).unwrap();
         for chance in fifths.chances(0.01, 0.3) {
             assert!((chance - 0.2).abs() < 1e-3, "{chance}");
@@ -83,7 +77,7 @@ mod tests {
 
     #[test]
     fn whoever_moves_more_is_likelier_at_both_ends_and_whoever_moves_less_in_the_middle() {
-        let calibration = calibration();
+        let calibration = uniform_calibration();
         let forecasts: Vec<(f64, f64)> = (0..40).map(|i| (0.0, if i < 20 { 1.0 } else { 0.2 })).collect();
         let fifths = Fifths::of(&calibration, &forecasts).unwrap();
         let (wide, narrow) = (fifths.chances(0.0, 1.0), fifths.chances(0.0, 0.2));
@@ -96,7 +90,7 @@ mod tests {
 
     #[test]
     fn whoever_is_expected_above_all_others_is_in_the_highest_fifth() {
-        let calibration = calibration();
+        let calibration = uniform_calibration();
         let forecasts: Vec<(f64, f64)> = (0..20).map(|i| (f64::from(i), 0.1)).collect();
         let fifths = Fifths::of(&calibration, &forecasts).unwrap();
         assert!(fifths.chances(19.0, 0.1)[4] > 0.99 && fifths.chances(0.0, 0.1)[0] > 0.99);
@@ -104,7 +98,7 @@ mod tests {
 
     #[test]
     fn fewer_than_twenty_instruments_are_not_ranked() {
-        let calibration = calibration();
+        let calibration = uniform_calibration();
         assert!(Fifths::of(&calibration, &[(0.0, 1.0); NEEDED_INSTRUMENTS - 1]).is_none());
         assert!(Fifths::of(&calibration, &[(0.0, 1.0); NEEDED_INSTRUMENTS]).is_some());
     }
@@ -114,7 +108,7 @@ mod tests {
         fn the_chances_of_any_forecast_add_up_to_one_and_over_all_forecasts_to_a_fifth_each(
             forecasts in proptest::collection::vec((-0.1_f64..0.1, 1e-4_f64..0.2), 20..60),
         ) {
-            let calibration = calibration();
+            let calibration = uniform_calibration();
             let fifths = Fifths::of(&calibration, &forecasts).unwrap();
             let mut mean = [0.0; FIFTHS];
             for &(expected, scale) in &forecasts {

@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::bars::{Bar, Bars};
+use crate::conformal::{Calibration, Scale};
 use crate::models::{Choices, Family};
 use crate::panel::Panel;
 
@@ -18,6 +19,12 @@ pub(crate) fn weekdays(count: usize) -> Vec<NaiveDate> {
         .filter(|date| !matches!(date.weekday(), Weekday::Sat | Weekday::Sun))
         .take(count)
         .collect()
+}
+
+/// Scores that lie evenly between −1 and 1.
+pub(crate) fn uniform_calibration() -> Calibration {
+    let scores = (0..2001).map(|i| f64::from(i) / 1000.0 - 1.0).collect();
+    Calibration::from_scores(Scale::Constant, scores).unwrap()
 }
 
 /// Random walks with volumes, `rows` sessions each, the same for the same seed.

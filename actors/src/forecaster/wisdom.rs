@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use almanac_ml::features::Labels;
-use almanac_ml::models::{Fitted, Task};
-use almanac_ml::{Artefact, Family, FeatureTable, Inputs, days};
+use almanac_ml::models::{Task, drift};
+use almanac_ml::{Artefact, FeatureTable, Inputs, days};
 use almanac_projections::models::Champion;
 use almanac_store::StoreError;
 
@@ -62,15 +62,11 @@ fn drifts(artefact: &Artefact, view: &View) -> Vec<f64> {
         // An artefact from before it kept them.
         let panel = view.panel(artefact.as_of);
         let features = FeatureTable::compute(&Inputs::of(&panel));
-        let cutoff = [days::day(artefact.as_of) + 1];
-        let drift = |horizon: usize| {
+        let cutoff = days::day(artefact.as_of) + 1;
+        let of = |horizon: usize| {
             let labels = Labels::new(&panel, &features, horizon);
-            let task = Task { features: &features, labels: &labels };
-            match Family::Drift.forecaster().fit(&task, &cutoff).as_deref() {
-                Ok([Fitted::Constant(drift)]) => *drift,
-                Ok(_) | Err(_) => 0.0,
-            }
+            drift(&Task { features: &features, labels: &labels }, cutoff).unwrap_or(0.0)
         };
-        artefact.models.iter().map(|model| drift(model.horizon)).collect()
+        artefact.models.iter().map(|model| of(model.horizon)).collect()
     })
 }

@@ -149,18 +149,11 @@ fn pinball(actual: f64, quantile: f64, probability: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::conformal::Scale;
-
-    /// Uniform between −1 and 1.
-    fn calibration() -> Calibration {
-        let scores = (0..2001).map(|i| f64::from(i) / 1000.0 - 1.0).collect();
-        Calibration::from_scores(Scale::Constant, scores).unwrap()
-    }
+    use crate::testing::uniform_calibration;
 
     fn scored(outcomes: impl Iterator<Item = f64>) -> DistributionMetrics {
-        let calibration = calibration();
+        let calibration = uniform_calibration();
         let distribution = calibration.distribution(0.0, 1.0);
         let crps = calibration.crps();
         let forecast = Forecast {

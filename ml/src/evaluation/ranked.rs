@@ -35,13 +35,7 @@ pub(super) fn score(calibration: &Calibration, forecasts: &[(f64, f64)], actual:
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::conformal::Scale;
-
-    /// Uniform between −1 and 1.
-    fn calibration() -> Calibration {
-        let scores = (0..2001).map(|i| f64::from(i) / 1000.0 - 1.0).collect();
-        Calibration::from_scores(Scale::Constant, scores).unwrap()
-    }
+    use crate::testing::uniform_calibration;
 
     fn actual() -> Vec<f64> {
         (0..100).map(|i| f64::from(i * 37 % 100)).collect()
@@ -49,7 +43,7 @@ mod tests {
 
     #[test]
     fn saying_one_fifth_for_each_scores_sixteen_hundredths_and_so_do_forecasts_that_are_all_alike() {
-        let ranked = score(&calibration(), &[(0.0, 1.0); 100], &actual()).unwrap();
+        let ranked = score(&uniform_calibration(), &[(0.0, 1.0); 100], &actual()).unwrap();
         assert!((ranked.uniform - 0.16).abs() < 1e-12);
         assert!((ranked.score - 0.16).abs() < 1e-3, "{}", ranked.score);
     }
@@ -57,9 +51,9 @@ mod tests {
     #[test]
     fn knowing_the_order_scores_next_to_nothing_and_the_reverse_more_than_guessing() {
         let known: Vec<(f64, f64)> = actual().iter().map(|&rank| (rank, 1e-3)).collect();
-        assert!(score(&calibration(), &known, &actual()).unwrap().score < 0.01);
+        assert!(score(&uniform_calibration(), &known, &actual()).unwrap().score < 0.01);
         let reverse: Vec<(f64, f64)> = actual().iter().map(|&rank| (-rank, 1e-3)).collect();
-        assert!(score(&calibration(), &reverse, &actual()).unwrap().score > 0.3);
+        assert!(score(&uniform_calibration(), &reverse, &actual()).unwrap().score > 0.3);
     }
 
     #[test]
@@ -69,8 +63,8 @@ mod tests {
         let forecasts: Vec<(f64, f64)> = (0..100).map(|i| (0.0, scale(i))).collect();
         let actual: Vec<f64> =
             (0..100).map(|i| scale(i) * (((i / 2) * 17 % 50) as f64 / 25.0 - 0.98)).collect();
-        let ranked = score(&calibration(), &forecasts, &actual).unwrap();
+        let ranked = score(&uniform_calibration(), &forecasts, &actual).unwrap();
         assert!(ranked.score < 0.15, "{ranked:?}");
-        assert_eq!(score(&calibration(), &forecasts[..19], &actual[..19]), None, "too few to rank");
+        assert_eq!(score(&uniform_calibration(), &forecasts[..19], &actual[..19]), None, "too few to rank");
     }
 }

@@ -9,7 +9,7 @@ const NEEDED_ROWS: usize = 20;
 pub(super) struct Drift;
 
 /// The mean of all labels that end before a day; nothing where there are too few.
-pub(crate) fn drift(task: &Task<'_>, cutoff: i32) -> Option<f64> {
+pub fn drift(task: &Task<'_>, cutoff: i32) -> Option<f64> {
     match Drift.fit(task, &[cutoff]).as_deref() {
         Ok([Fitted::Constant(drift)]) => Some(*drift),
         Ok(_) | Err(_) => None,

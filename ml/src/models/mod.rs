@@ -27,7 +27,7 @@ use crate::days;
 use crate::features::{FeatureTable, Labels};
 
 pub use boosted::{Boosted, Choices};
-pub(crate) use drift::drift;
+pub use drift::drift;
 pub use ensemble::Blend;
 pub use family::Family;
 pub use fitted::{CLIP, Fitted, Linear};
