@@ -144,7 +144,7 @@ impl Explanations {
         let session = grounds.session;
         let made = tokio::task::spawn_blocking(move || {
             let panel = view.panel(session);
-            Explainer::new(artefact, &Inputs { panel: &panel, sentiment: news.as_deref() }, session)
+            Explainer::new(artefact, &Inputs::new(&panel, news.as_deref()), session)
         });
         let made = made.await.map_err(TradeError::broken("could not make a session again"))?;
         let made = Arc::new(made.map_err(TradeError::broken("the artefact does not fit this program"))?);

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use almanac_domain::training_run::TrainingPlan;
+use almanac_domain::training_run::{FeatureSet, TrainingPlan};
 use almanac_domain::trial::TrialRule;
 use almanac_domain::values::{Exchange, Horizon, Mode, ModelName, Probability, Session, Symbol};
 use almanac_ml::simulator;
@@ -146,6 +146,8 @@ impl HttpSettings {
 pub struct TrainingSettings {
     /// The family of models, such as `ensemble`, which is never told worse than the drift.
     pub family: String,
+    /// What a version looks at.
+    pub feature_set: FeatureSet,
     /// The horizons a version covers.
     pub horizons: Vec<Horizon>,
     /// Whether the daily sentiment is a feature.
@@ -223,7 +225,7 @@ pub struct WatchSettings {
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { age: 126, coverage: 0.1, skill: 0.02, features: 3, window: 40, pause: 10 }
+        Self { age: 126, coverage: 0.1, skill: 0.02, features: 8, window: 40, pause: 10 }
     }
 }
 
@@ -231,6 +233,7 @@ impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
             family: "ensemble".to_owned(),
+            feature_set: FeatureSet::Wide,
             horizons: [1, 5, 20].into_iter().filter_map(|sessions| Horizon::new(sessions).ok()).collect(),
             sentiment: false,
             seed: 1,
@@ -249,6 +252,7 @@ impl TrainingSettings {
     pub fn plan(&self) -> TrainingPlan {
         TrainingPlan {
             family: self.family.clone(),
+            feature_set: self.feature_set,
             horizons: self.horizons.clone(),
             sentiment: self.sentiment,
             seed: self.seed,

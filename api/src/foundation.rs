@@ -178,6 +178,7 @@ fn settings(config: &Config, public_url: &Url, secret: LinkSecret) -> Result<Set
         .collect(),
         training: TrainingSettings {
             family: config.family.clone(),
+            feature_set: config.feature_set,
             retrain_every: config.retrain_every,
             promotion: config.promotion,
             trial: config.trial,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use almanac_domain::training_run::{
-    ImportedFile, ModelImport, TrainingPlan, TrainingReason, TrainingRequested, TrainingRun as Aggregate,
-    TrainingRunCommand,
+    FeatureSet, ImportedFile, ModelImport, TrainingPlan, TrainingReason, TrainingRequested,
+    TrainingRun as Aggregate, TrainingRunCommand,
 };
 use almanac_domain::values::{Horizon, ModelName, Session, StoredObject};
 use almanac_ml::Family;
@@ -152,6 +152,7 @@ pub async fn request_import(
     let import = ModelImport { files, learnt_through };
     let plan = TrainingPlan {
         family: Family::Onnx.name().to_owned(),
+        feature_set: FeatureSet::Core,
         horizons: import.horizons(),
         sentiment: false,
         seed: state.parts.settings.training.seed,

@@ -39,6 +39,9 @@ pub struct TrainingWanted {
     /// The family of models.
     #[schema(example = "ridge")]
     pub family: Option<String>,
+    /// What it looks at: `core` or `wide`.
+    #[schema(example = "wide")]
+    pub feature_set: Option<String>,
     /// The horizons, in sessions.
     #[schema(example = json!([1, 5, 20]))]
     pub horizons: Option<Vec<u32>>,
@@ -68,8 +71,10 @@ impl TrainingWanted {
         if Family::named(&family).is_none() {
             return Err(Problem::invalid("family", format!("it is one of: {}", Family::names().join(", "))));
         }
+        let feature_set = read_if("feature_set", self.feature_set.as_deref())?;
         Ok(TrainingPlan {
             family,
+            feature_set: feature_set.unwrap_or(usual.feature_set),
             horizons,
             sentiment: self.sentiment.unwrap_or(usual.sentiment),
             seed: usual.seed,
@@ -172,11 +177,19 @@ pub async fn cancel_training(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use almanac_domain::training_run::FeatureSet;
+
     use super::*;
 
     fn usual(family: &str) -> TrainingPlan {
         let horizons = vec![Horizon::new(1).unwrap()];
-        TrainingPlan { family: family.to_owned(), horizons, sentiment: false, seed: 1 }
+        TrainingPlan {
+            family: family.to_owned(),
+            feature_set: FeatureSet::Wide,
+            horizons,
+            sentiment: false,
+            seed: 1,
+        }
     }
 
     #[test]
@@ -190,5 +203,17 @@ mod tests {
             let wanted = TrainingWanted { family: Some(unknown.to_owned()), ..TrainingWanted::default() };
             assert!(wanted.plan(usual("ridge")).is_err(), "{unknown}");
         }
+    }
+
+    #[test]
+    fn a_feature_set_is_asked_for_by_its_word() {
+        let asked = |word: &str| {
+            let feature_set = Some(word.to_owned());
+            TrainingWanted { feature_set, ..TrainingWanted::default() }.plan(usual("ridge"))
+        };
+        for set in FeatureSet::ALL {
+            assert_eq!(asked(set.as_str()).ok().map(|plan| plan.feature_set), Some(set));
+        }
+        assert!(asked("all").is_err());
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::event_sourced::{event_sourced, events};
-use crate::training_run::TrainingPlan;
+use crate::training_run::{TrainingPlan, of_the_core};
 use crate::trial::{
     OpenTrial, TrialClosing, TrialDecided, TrialEnd, TrialEvidence, TrialOpened, TrialOpening,
 };
@@ -227,8 +227,9 @@ pub struct ModelVersionQuarantined {
 events! {
     /// What happened to a model.
     pub enum ModelEvent {
-        ModelVersionRegistered = "ModelVersionRegistered" "1.1"
-            by "the Trainer, `almanac train` and `almanac model import-onnx`" from "1.0" through without_recipe,
+        ModelVersionRegistered = "ModelVersionRegistered" "1.2"
+            by "the Trainer, `almanac train` and `almanac model import-onnx`"
+            from "1.0" through without_recipe from "1.1" through of_the_core,
         ModelVersionPromoted = "ModelVersionPromoted" "2.0"
             by "the gate of the Trainer, an administrator, or `almanac model promote`" from "1.0" through unchanged,
         PromotionRolledBack = "PromotionRolledBack" "2.0"

@@ -1,5 +1,7 @@
 //! A training run: from the wish to train a version to the version, or to the reason there is none.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,11 +44,49 @@ pub struct TrainingFigure {
     pub sessions: u32,
 }
 
+/// What a version looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureSet {
+    /// An instrument's own closes, its volumes, and the weekday.
+    Core,
+    /// Those, and ranges, nights, distance from highs and lows, the month, and the others of the session.
+    Wide,
+}
+
+impl FeatureSet {
+    /// Every set.
+    pub const ALL: [Self; 2] = [Self::Core, Self::Wide];
+
+    /// The stable word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Wide => "wide",
+        }
+    }
+}
+
+impl FromStr for FeatureSet {
+    type Err = UnknownFeatureSet;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|set| set.as_str() == text).ok_or(UnknownFeatureSet)
+    }
+}
+
+/// There is no feature set of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is `core` or `wide`")]
+pub struct UnknownFeatureSet;
+
 /// What to train.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainingPlan {
     /// The family, such as `ridge`.
     pub family: String,
+    /// What the version looks at.
+    pub feature_set: FeatureSet,
     /// The horizons the version will cover.
     pub horizons: Vec<Horizon>,
     /// Whether the daily sentiment, joined by first-seen time, is a feature.
@@ -159,9 +199,9 @@ pub struct TrainingCancelled {
 events! {
     /// What happened to a training run.
     pub enum TrainingRunEvent {
-        TrainingRequested = "TrainingRequested" "3.0"
+        TrainingRequested = "TrainingRequested" "4.0"
             by "the Trainer, when a version is due; an administrator; `almanac train`"
-            from "1.0" through without_figures from "2.0" through without_import,
+            from "1.0" through without_figures from "2.0" through without_import from "3.0" through of_the_core,
         TrainingStarted = "TrainingStarted" "1.0" by "the Trainer and `almanac train`",
         TrainingCompleted = "TrainingCompleted" "1.0" by "the Trainer and `almanac train`",
         TrainingFailed = "TrainingFailed" "1.0" by "the Trainer and `almanac train`",
@@ -181,6 +221,15 @@ fn without_figures(mut body: Value) -> Value {
 fn without_import(mut body: Value) -> Value {
     if let Some(fields) = body.as_object_mut() {
         fields.insert("import".to_owned(), Value::Null);
+    }
+    body
+}
+
+/// Before 4.0 (and before 1.2 of `ModelVersionRegistered`) a plan named no feature set, as there was one. Whoever ignored
+/// it would train something that nobody asked for: a new major.
+pub(crate) fn of_the_core(mut body: Value) -> Value {
+    if let Some(plan) = body.get_mut("plan").and_then(Value::as_object_mut) {
+        plan.insert("feature_set".to_owned(), Value::String("core".to_owned()));
     }
     body
 }
@@ -282,7 +331,13 @@ mod tests {
         TrainingRequested {
             model: "us-daily".parse().expect("valid"),
             reason: TrainingReason::Manual,
-            plan: TrainingPlan { family: "ridge".into(), horizons, sentiment: false, seed: 1 },
+            plan: TrainingPlan {
+                family: "ridge".into(),
+                feature_set: FeatureSet::Wide,
+                horizons,
+                sentiment: false,
+                seed: 1,
+            },
             import: None,
             requested_by: None,
             figures: vec![],

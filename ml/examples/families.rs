@@ -2,7 +2,7 @@
 //! scikit-learn (`docs/bench/families.py` runs both in turn).
 //!
 //!     cargo run --example families -- BARS.parquet [--horizon 1] [--threads 1] [--start 2016-01-01]
-//!         [--until DAY] [--seed 0] [--trees N,RATE,LEAVES,SMALLEST_LEAF,PENALTY,PARTS] [FAMILY ...]
+//!         [--until DAY] [--features core|wide] [--seed 0] [--trees N,RATE,LEAVES,SMALLEST_LEAF,PENALTY,PARTS] [FAMILY ...]
 //!
 //! Prints one JSON object per family, with the names the reference uses. `fit_s` is the time of the scored folds alone,
 //! as the reference times them; a family's own history before them is part of it.
@@ -13,7 +13,7 @@ use std::time::Instant;
 use almanac_ml::bars::read_parquet;
 use almanac_ml::conformal::Scale;
 use almanac_ml::evaluation::{TestRows, Units, Walk, evaluate, quarters};
-use almanac_ml::features::{FeatureTable, Inputs, Labels};
+use almanac_ml::features::{FeatureSet, FeatureTable, Inputs, Labels};
 use almanac_ml::models::{Choices, Fitted, Task};
 use almanac_ml::{Family, Panel, Threads, days};
 use chrono::NaiveDate;
@@ -25,6 +25,7 @@ struct Wanted {
     threads: Threads,
     start: NaiveDate,
     until: Option<NaiveDate>,
+    features: FeatureSet,
     boosted: Choices,
     families: Vec<String>,
 }
@@ -37,6 +38,7 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
         threads: Threads::ONE,
         start: "2016-01-01".parse()?,
         until: None,
+        features: FeatureSet::Core,
         boosted: Choices::default(),
         families: Vec::new(),
     };
@@ -47,6 +49,7 @@ fn wanted() -> Result<Wanted, Box<dyn Error>> {
             "--threads" => wanted.threads = Threads::new(value()?.parse()?).ok_or("no threads")?,
             "--start" => wanted.start = value()?.parse()?,
             "--until" => wanted.until = Some(value()?.parse()?),
+            "--features" => wanted.features = FeatureSet::named(&value()?).ok_or("no such features")?,
             "--seed" => wanted.boosted.seed = value()?.parse()?,
             "--trees" => wanted.boosted = choices(&value()?, wanted.boosted.seed)?,
             _ => wanted.families.push(argument),
@@ -78,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(until) = wanted.until {
         panel = panel.as_of(until);
     }
-    let features = FeatureTable::compute(&Inputs::of(&panel));
+    let features = FeatureTable::compute(&Inputs::of(&panel).looking_at(wanted.features));
     let last = panel.latest_session().ok_or("no bars")?;
     let labels = Labels::new(&panel, &features, wanted.horizon);
     let task = Task { features: &features, labels: &labels };

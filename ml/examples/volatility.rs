@@ -15,6 +15,7 @@ use almanac_ml::evaluation::{CALIBRATION_QUARTERS, TestRows, Units, evaluate, qu
 use almanac_ml::features::{FeatureTable, Inputs, Labels};
 use almanac_ml::models::Task;
 use almanac_ml::volatility::garch::{Garch, Shock, Shocks};
+use almanac_ml::volatility::{Autoregression, PooledGarch, ScaleModel};
 use almanac_ml::{Family, Panel, volatility};
 use chrono::NaiveDate;
 
@@ -41,11 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ];
         for (name, shocks) in ["GARCH on returns", "GARCH on ranges"].into_iter().zip(&shocks) {
             let clock = Instant::now();
-            let units = Units::garch(&rows, &panel, shocks).ok_or("nothing to learn from")?;
+            let scales = PooledGarch { panel: &panel, shocks }.scales(&labels, &rows.cutoffs)?;
+            let units = Units::learned(&rows, &scales);
             ways.push((name, units, clock.elapsed().as_secs_f64()));
         }
         let clock = Instant::now();
-        let har = Units::har(&rows, &table, &volatility::fit(&table, &labels, &rows.cutoffs)?);
+        let har = Units::learned(&rows, &Autoregression(&table).scales(&labels, &rows.cutoffs)?);
         let (both, seconds) = (har.and(&ways[3].1), clock.elapsed().as_secs_f64());
         ways.push(("autoregression on ranges", har, seconds));
         ways.push(("both on ranges, half of each", both, 0.0));

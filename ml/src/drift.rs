@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefact;
 use crate::days;
-use crate::features::{FeatureTable, Inputs, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, known_news, of_the_session};
 
 /// Sessions that are held against the reference together: a month, so that every weekday is in it alike.
 pub const WINDOW: usize = 20;
@@ -67,7 +67,8 @@ pub struct FeatureDrift {
     pub distance: f64,
     /// The largest distance of any month of training.
     pub usual_distance: f64,
-    /// Whether both are beyond what training has seen, and the index is large.
+    /// Whether both are beyond what training has seen, and the index is large. Never of a feature that is the same for all
+    /// instruments of a session: its few values of a month tell no distribution.
     pub drifted: bool,
 }
 
@@ -114,12 +115,13 @@ impl FeatureReference {
 /// at. Empty where the artefact keeps no reference, looks at other features, or there are too few rows.
 pub fn measure(artefact: &Artefact, inputs: &Inputs<'_>, session: NaiveDate) -> Vec<FeatureDrift> {
     let reference = &artefact.reference.columns;
+    let inputs = inputs.looking_at(FeatureSet::of(&artefact.features));
     if !inputs.names().iter().eq(artefact.features.iter()) || reference.len() != artefact.features.len() {
         return Vec::new();
     }
     let panel = inputs.panel.as_of(session);
     let news = inputs.sentiment.map(|news| known_news(news, session));
-    let table = FeatureTable::compute(&Inputs { panel: &panel, sentiment: news.as_deref() });
+    let table = FeatureTable::compute(&Inputs { panel: &panel, sentiment: news.as_deref(), ..inputs });
     let sessions = panel.sessions();
     let Some(&first) = sessions.get(sessions.len().saturating_sub(WINDOW)) else { return Vec::new() };
     let first = days::day(first);
@@ -141,7 +143,9 @@ pub fn measure(artefact: &Artefact, inputs: &Inputs<'_>, session: NaiveDate) -> 
             usual_stability: reference.usual_stability,
             distance,
             usual_distance: reference.usual_distance,
-            drifted: stability > LARGE.max(reference.usual_stability) && distance > reference.usual_distance,
+            drifted: !of_the_session(&artefact.features[feature])
+                && stability > LARGE.max(reference.usual_stability)
+                && distance > reference.usual_distance,
         }
     };
     reference.iter().enumerate().map(measured).collect()

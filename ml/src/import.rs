@@ -110,7 +110,7 @@ pub fn import(
     steps.next(Stage::Features)?;
     let panel = inputs.panel.as_of(as_of);
     let news = inputs.sentiment.map(|news| known_news(news, as_of));
-    let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
+    let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), ..*inputs };
     let features = FeatureTable::compute(&inputs);
     let scales = volatility::table(&inputs, &features);
     let first_unseen = spec.learnt_through.map(|last| last + Days::new(1));

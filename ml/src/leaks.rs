@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bars::Bars;
 use crate::days;
 use crate::evaluation::HorizonEvaluation;
-use crate::features::{FeatureTable, Inputs, Labels, known_news};
+use crate::features::{FeatureTable, Inputs, Labels, SessionFeatures, known_news};
 use crate::models::{Family, FitError, Task};
 use crate::panel::Panel;
 use crate::volatility;
@@ -60,7 +60,7 @@ pub enum LeakKind {
     Truncation,
     /// Features are the same to the bit when everything later is replaced by noise.
     Poisoning,
-    /// A row computed alone, as for publication, has the bits it has in the table.
+    /// A row computed with its session alone, as for publication, has the bits it has in the table.
     SingleRow,
     /// Features are the same to the bit whatever date the news carry: only when they were first seen counts.
     FirstSeen,
@@ -118,7 +118,7 @@ pub fn check_table(
         let session = sessions[cut];
         let known = inputs.panel.as_of(session);
         let news = inputs.sentiment.map(|news| known_news(news, session));
-        let early = compute(&Inputs { panel: &known, sentiment: news.as_deref() });
+        let early = compute(&Inputs { panel: &known, sentiment: news.as_deref(), ..*inputs });
         let failure = difference(inputs.panel, table, &known, &early, session);
         checks.push(LeakCheck { kind: LeakKind::Truncation, case: format!("cut after {session}"), failure });
     }
@@ -131,7 +131,7 @@ pub fn check_table(
         }
         news
     });
-    let other = compute(&Inputs { panel: &poisoned, sentiment: news.as_deref() });
+    let other = compute(&Inputs { panel: &poisoned, sentiment: news.as_deref(), ..*inputs });
     let failure = difference(inputs.panel, table, &poisoned, &other, session);
     checks.push(LeakCheck { kind: LeakKind::Poisoning, case: format!("noise after {session}"), failure });
     checks
@@ -148,7 +148,7 @@ fn check_first_seen(
     for item in &mut news {
         item.published = first;
     }
-    let other = compute(&Inputs { panel: inputs.panel, sentiment: Some(&news) });
+    let other = compute(&Inputs { sentiment: Some(&news), ..*inputs });
     let failure = difference(inputs.panel, table, inputs.panel, &other, last);
     let case = format!("{} news that say they are of {first}", news.len());
     Some(LeakCheck { kind: LeakKind::FirstSeen, case, failure })
@@ -212,12 +212,15 @@ fn check_single_rows(inputs: &Inputs<'_>, table: &FeatureTable, random: &mut Cha
         let rows = inputs.panel.rows(instrument);
         let t = random.random_range(0..rows.len());
         table.row(rows.start + t, &mut values);
-        let alone = FeatureTable::at(inputs, instrument, t);
+        let session = inputs.panel.bars().session[rows.start + t];
+        let series = inputs.panel.series(instrument);
+        let Some(alone) = SessionFeatures::of(inputs, session).row(instrument) else {
+            return Some(format!("{} has no features at {} by itself", series.key, days::date(session)));
+        };
         let place = alone
             .iter()
             .zip(&values)
             .position(|(a, b)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan()))?;
-        let series = inputs.panel.series(instrument);
         Some(format!(
             "{} of {} at {} is {} in the table and {} when computed alone",
             table.names()[place],
@@ -313,7 +316,7 @@ mod tests {
     use super::*;
     use crate::conformal::Scale;
     use crate::evaluation::{TestRows, Units, Walk, evaluate, quarter_start, quarters};
-    use crate::features::DailySentiment;
+    use crate::features::{DailySentiment, FeatureSet};
     use crate::models::Choices;
     use crate::testing;
     use crate::train::{TrainError, TrainingSpec, train_by};
@@ -326,8 +329,10 @@ mod tests {
 
     #[test]
     fn honest_features_pass() {
-        let panel = testing::panel(3, 200, 1);
-        assert_eq!(failures(&Inputs::of(&panel), &FeatureTable::compute), []);
+        let panel = testing::panel(3, 400, 1).parted();
+        for set in FeatureSet::ALL {
+            assert_eq!(failures(&Inputs::of(&panel).looking_at(set), &FeatureTable::compute), [], "{set:?}");
+        }
     }
 
     /// What training says of a way of computing features.
@@ -396,14 +401,14 @@ mod tests {
     fn fault_29_training_refuses_news_joined_by_the_date_they_carry() {
         let panel = testing::panel(3, 600, 1);
         let news = late_news(&panel);
-        let inputs = Inputs { panel: &panel, sentiment: Some(&news) };
+        let inputs = Inputs::new(&panel, Some(&news));
         training(&inputs, &FeatureTable::compute).unwrap();
         let by_publication = |inputs: &Inputs<'_>| {
             let mut news = inputs.sentiment.unwrap().to_vec();
             for item in &mut news {
                 item.first_seen = item.published;
             }
-            FeatureTable::compute(&Inputs { panel: inputs.panel, sentiment: Some(&news) })
+            FeatureTable::compute(&Inputs { sentiment: Some(&news), ..*inputs })
         };
         let report = training(&inputs, &by_publication).unwrap_err();
         assert!(failed(&report, LeakKind::Truncation) && failed(&report, LeakKind::FirstSeen), "{report:?}");

@@ -9,13 +9,14 @@
 //! sentinel; [`forecast`] uses the artefact, and [`explain`] takes a forecast apart. The way of a number: [`features`] → [`models`] → [`conformal`] →
 //! [`evaluation`].
 //!
-//! **What must hold.** A row's features depend on that row and earlier ones of the same instrument alone. The same
+//! **What must hold.** A row's features depend on that row, earlier ones of the same instrument, and the
+//! same session of the others. The same
 //! input gives the same bytes, whatever the order of rows or the number of threads: loops that decide numbers are
 //! plain ones here, in a fixed order, with logarithms from `libm`.
 //!
 //! **To add a model family** write one file in [`models`] and one variant of [`Family`]; the compiler asks for the
-//! rest. **To add a feature** write it into a file of [`features`] with its unit and look-back, and its name into
-//! [`features::NAMES`].
+//! rest. **To add a feature** write it into a file of [`features`] with its unit and look-back, and its name into a new
+//! [`FeatureSet`]: registered versions look at those that are there.
 
 pub mod agreement;
 pub mod artefact;
@@ -47,7 +48,7 @@ pub mod volatility;
 
 pub use artefact::{Artefact, ArtefactError};
 pub use bars::{Bar, Bars, CodecError, Decoded, Finding, FindingKind, Rules};
-pub use features::{DailySentiment, FeatureTable, Inputs};
+pub use features::{DailySentiment, FeatureSet, FeatureTable, Inputs};
 pub use import::{ImportError, ImportSpec, import};
 pub use models::Family;
 pub use panel::{Panel, Split};

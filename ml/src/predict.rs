@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::artefact::{Artefact, HorizonModel};
 use crate::bars::{JumpKind, jumps};
 use crate::days;
-use crate::features::{FeatureTable, Inputs, WARM_UP_ROWS};
+use crate::features::{FeatureSet, Inputs, SessionFeatures, WARM_UP_ROWS};
 use crate::fifths::{FIFTHS, Fifths};
 use crate::panel::Series;
 use crate::uncertainty::Uncertainty;
@@ -131,6 +131,7 @@ pub fn forecast(
     inputs: &Inputs<'_>,
     session: NaiveDate,
 ) -> Result<Vec<Forecast>, PredictError> {
+    let inputs = &inputs.looking_at(FeatureSet::of(&artefact.features));
     let names = inputs.names();
     if !names.iter().eq(artefact.features.iter()) {
         let (expected, found) = (artefact.features.join(", "), names.join(", "));
@@ -138,10 +139,11 @@ pub fn forecast(
     }
     let uncertainty = Uncertainty::of(artefact, inputs, session);
     let panel = inputs.panel;
+    let known = SessionFeatures::of(inputs, days::day(session));
     let mut forecasts = Vec::with_capacity(panel.keys().len() * artefact.models.len());
     for instrument in 0..panel.keys().len() {
         let series = panel.series(instrument);
-        let features = features_at(inputs, instrument, &series, session);
+        let features = features_at(inputs, &known, instrument, &series, session);
         for (position, model) in artefact.models.iter().enumerate() {
             let outcome = match &features {
                 Err(reason) => Outcome::Abstained(reason.clone()),
@@ -185,6 +187,7 @@ fn rank<'a>(model: &HorizonModel, forecasts: impl Iterator<Item = &'a mut Foreca
 /// The row of the session and its features, or why they are of no use.
 fn features_at(
     inputs: &Inputs<'_>,
+    known: &SessionFeatures,
     instrument: usize,
     series: &Series<'_>,
     session: NaiveDate,
@@ -210,7 +213,7 @@ fn features_at(
     if rows < needed {
         return Err(Abstention::TooLittleHistory { rows, needed });
     }
-    Ok((t, FeatureTable::at(inputs, instrument, t)))
+    Ok((t, known.row(instrument).unwrap_or_default()))
 }
 
 fn out_of_range(

@@ -13,7 +13,7 @@ use crate::evaluation::{
     self, CALIBRATION_QUARTERS, Evaluation, HorizonEvaluation, TestRows, Units, calibrate, quarter_start,
     quarters, quarters_after, walk_forward,
 };
-use crate::features::{FeatureTable, Inputs, Labels, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, known_news};
 use crate::leaks::{self, LeakCheck, LeakReport};
 use crate::models::{Family, FitError, Spread, Task, drift};
 use crate::panel::Panel;
@@ -29,6 +29,9 @@ const LEAST_LEARNING: usize = 20;
 pub struct TrainingSpec {
     /// The model family with its choices.
     pub family: Family,
+    /// The features it looks at.
+    #[serde(default, skip_serializing_if = "FeatureSet::is_core")]
+    pub features: FeatureSet,
     /// Rows ahead; each gets a model of its own.
     pub horizons: Vec<usize>,
     /// What the uncertainty is measured in.
@@ -46,6 +49,7 @@ impl Default for TrainingSpec {
     fn default() -> Self {
         Self {
             family: Family::Ridge { alpha: 1000.0 },
+            features: FeatureSet::Core,
             horizons: vec![1, 5, 20],
             scale: Scale::Har,
             test_start: None,
@@ -158,7 +162,7 @@ pub(crate) fn train_by(
     steps.next(Stage::Features)?;
     let panel = inputs.panel.as_of(as_of);
     let news = inputs.sentiment.map(|news| known_news(news, as_of));
-    let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
+    let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), set: spec.features };
     let features = compute(&inputs);
     let course = Course::of(&inputs, &features, &horizons, spec.test_start)?;
 

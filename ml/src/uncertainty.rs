@@ -30,7 +30,7 @@ impl Uncertainty {
         }
         let panel = inputs.panel.as_of(session);
         let news = inputs.sentiment.map(|news| known_news(news, session));
-        let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
+        let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), ..*inputs };
         let first = first_that_counts(artefact, &panel);
         let features = FeatureTable::compute_from(&inputs, first);
         let table = volatility::table_from(&inputs, &features, first);

@@ -357,7 +357,7 @@ fn news_are_a_feature_of_their_own_that_a_model_must_be_given_again() {
             value: (t % 5) as f64 / 2.0 - 1.0,
         })
         .collect();
-    let inputs = Inputs { panel: &panel, sentiment: Some(&news) };
+    let inputs = Inputs::new(&panel, Some(&news));
     let trained = train(&inputs, &TrainingSpec::default(), sessions[479], &mut go_on).unwrap();
     assert_eq!(trained.artefact.features.len(), 20);
     assert_eq!(forecast(&trained.artefact, &inputs, sessions[479]).unwrap().len(), 12);

@@ -2,7 +2,7 @@
 
 use almanac_domain::Event;
 use almanac_domain::training_run::{
-    ModelImport, TrainingPlan, TrainingReason, TrainingRequested, TrainingRunEvent,
+    FeatureSet, ModelImport, TrainingPlan, TrainingReason, TrainingRequested, TrainingRunEvent,
 };
 use almanac_domain::values::{Digest, Horizon, Measure, ModelName, Session};
 use almanac_store::StoreError;
@@ -38,6 +38,9 @@ pub struct TrainingRun {
     pub state: String,
     /// The family, such as `ridge`.
     pub family: String,
+    /// What it looks at: `core` or `wide`.
+    #[schema(value_type = String)]
+    pub feature_set: FeatureSet,
     /// The horizons, in sessions.
     #[schema(value_type = Vec<u32>)]
     pub horizons: Vec<Horizon>,
@@ -149,7 +152,7 @@ impl Handler for TrainingRuns {
     }
 
     fn version(&self) -> i32 {
-        3
+        4
     }
 
     fn schema_sql(&self) -> Option<&'static str> {
@@ -268,6 +271,7 @@ fn shown(row: &PgRow) -> Result<TrainingRun, sqlx::Error> {
         figures: row::json(row, "figures")?,
         state: row.try_get("state")?,
         family: plan.family,
+        feature_set: plan.feature_set,
         horizons: plan.horizons,
         sentiment: plan.sentiment,
         import: import.map(Into::into),

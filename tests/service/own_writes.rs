@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use almanac_store::Database;
-use almanac_tests::{Almanac, Folder, Person, own_database_url};
+use almanac_tests::{Almanac, Folder, Person, eventually, own_database_url};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -111,6 +111,12 @@ async fn fault_11_every_command_given_twice_has_one_answer_and_with_another_body
         endpoint: text(&person.post("/webhook-endpoints", endpoint).await["id"]),
         run: text(&person.post("/training-runs", json!({})).await["id"]),
     };
+    // Until then there is no model to command.
+    eventually("the first version", async || {
+        let (status, _) = person.page("/api/v1/models/us-daily").await;
+        status.is_success().then_some(())
+    })
+    .await;
     let operations = in_order(&document);
     assert!(operations.len() > 15, "the document names {} commands only", operations.len());
     let mut deleted = String::new();

@@ -159,7 +159,7 @@ pub(super) async fn forecasts(
     let wisdom = Arc::clone(wisdom);
     tokio::task::spawn_blocking(move || {
         let panel = view.panel(session);
-        forecast(&wisdom.artefact, &Inputs { panel: &panel, sentiment: news.as_deref() }, session)
+        forecast(&wisdom.artefact, &Inputs::new(&panel, news.as_deref()), session)
     })
     .await
     .map_err(TradeError::broken("could not compute forecasts"))?

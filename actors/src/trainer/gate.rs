@@ -174,6 +174,7 @@ fn not_worse(candidate: &ModelVersion, champion: &ModelVersion) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use almanac_domain::training_run::FeatureSet;
     use almanac_domain::values::Mode;
     use chrono::DateTime;
     use serde_json::json;
@@ -190,6 +191,7 @@ mod tests {
             model: "us-daily".parse().unwrap(),
             version: number,
             family: "ridge".to_owned(),
+            feature_set: FeatureSet::Core,
             status: VersionStatus::Able,
             mode: Mode::Simulated,
             trained_through: "2024-01-05".parse().unwrap(),

@@ -3,7 +3,7 @@
 
 use almanac_domain::ids;
 use almanac_domain::model::Origin;
-use almanac_domain::training_run::{ModelImport, TrainingPlan};
+use almanac_domain::training_run::{FeatureSet, ModelImport, TrainingPlan};
 use almanac_domain::values::{Digest, Horizon, InvalidValue, ModelName, Session};
 use almanac_ml::{Family, ImportError, ImportSpec, Inputs, Panel, Trained, TrainingSpec, artefact, import};
 use almanac_projections::models;
@@ -154,7 +154,13 @@ pub async fn import_onnx(
     let lineage = Lineage {
         model: model.clone(),
         run,
-        plan: TrainingPlan { family: Family::Onnx.name().to_owned(), horizons, sentiment: false, seed },
+        plan: TrainingPlan {
+            family: Family::Onnx.name().to_owned(),
+            feature_set: FeatureSet::Core,
+            horizons,
+            sentiment: false,
+            seed,
+        },
         as_of,
         dataset: manifest.digest(),
         origin: imported(digests.clone(), trained_through),

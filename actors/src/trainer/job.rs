@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use almanac_domain::model::Origin;
 use almanac_domain::training_run::{
-    ModelImport, TrainingPlan, TrainingRun, TrainingRunCommand, TrainingRunRefusal, TrainingStarted,
+    FeatureSet, ModelImport, TrainingPlan, TrainingRun, TrainingRunCommand, TrainingRunRefusal,
+    TrainingStarted,
 };
 use almanac_domain::values::{ModelName, Session};
 use almanac_ml::{
@@ -305,7 +306,7 @@ pub(super) fn learn(
     watch: &Watch,
 ) -> Result<Trained, TrainError> {
     let spec = spec(plan).ok_or(TrainError::BadSpec("the family is none that this version knows"))?;
-    let inputs = Inputs { panel, sentiment: news };
+    let inputs = Inputs::new(panel, news);
     train(&inputs, &spec, as_of, &mut |progress| watch.tell(progress))
 }
 
@@ -313,6 +314,10 @@ pub(super) fn learn(
 pub(super) fn spec(plan: &TrainingPlan) -> Option<TrainingSpec> {
     Some(TrainingSpec {
         family: Family::named(&plan.family)?,
+        features: match plan.feature_set {
+            FeatureSet::Core => almanac_ml::FeatureSet::Core,
+            FeatureSet::Wide => almanac_ml::FeatureSet::Wide,
+        },
         horizons: horizons(plan),
         seed: plan.seed,
         ..TrainingSpec::default()

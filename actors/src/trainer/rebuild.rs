@@ -125,7 +125,7 @@ pub async fn rebuild(
     let as_of = registered.trained_through;
     let work = move |watch: &super::Watch| -> Result<Rebuilt, ImportError> {
         let panel = view.panel(as_of);
-        let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
+        let inputs = Inputs::new(&panel, news.as_deref());
         let trained = again.make(&inputs, &recorded, as_of, watch)?;
         let agreement = compare(&recorded, &trained.artefact, &inputs);
         Ok(Rebuilt { trained, agreement, bars: panel.len() })

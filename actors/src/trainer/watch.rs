@@ -68,7 +68,7 @@ async fn features(
     let view = parts.market.view().await?;
     let measured = tokio::task::spawn_blocking(move || {
         let panel = view.panel(last);
-        drift::measure(&artefact, &Inputs { panel: &panel, sentiment: news.as_deref() }, last)
+        drift::measure(&artefact, &Inputs::new(&panel, news.as_deref()), last)
     })
     .await
     .map_err(TradeError::broken("could not look at the features of late"))?;

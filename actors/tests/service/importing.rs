@@ -5,8 +5,8 @@ use almanac_actors::ingestion::ingest_path;
 use almanac_actors::trainer::{ImportNowError, OnnxFile, Outcome, import_onnx, rebuild};
 use almanac_domain::model::{ModelVersionRegistered, Origin};
 use almanac_domain::training_run::{
-    ImportedFile, ModelImport, TrainingCancelled, TrainingPlan, TrainingReason, TrainingRequested,
-    TrainingRun as Aggregate, TrainingRunCommand,
+    FeatureSet, ImportedFile, ModelImport, TrainingCancelled, TrainingPlan, TrainingReason,
+    TrainingRequested, TrainingRun as Aggregate, TrainingRunCommand,
 };
 use almanac_domain::values::{Horizon, Mode, Session, StoredObject};
 use almanac_ml::simulator::{Market, Settings};
@@ -85,6 +85,7 @@ async fn ask(parts: &Parts, run: u128, files: Vec<OnnxFile>, learnt_through: Opt
     let horizons = import.horizons();
     let plan = TrainingPlan {
         family: "onnx".into(),
+        feature_set: FeatureSet::Core,
         horizons,
         sentiment: false,
         seed: parts.settings.training.seed,

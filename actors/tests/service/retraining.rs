@@ -1,6 +1,6 @@
 //! What makes a training due before the schedule does, each from real rounds to the event with its figures.
 
-use almanac_domain::training_run::{TrainingFigure, TrainingReason, TrainingRequested};
+use almanac_domain::training_run::{FeatureSet, TrainingFigure, TrainingReason, TrainingRequested};
 use almanac_ml::Artefact;
 use almanac_ml::models::Fitted;
 use almanac_projections::training_runs;
@@ -90,6 +90,7 @@ async fn forecasts_that_have_come_to_be_worse_than_the_drift_make_a_training_due
 async fn features_that_are_not_those_the_champion_learnt_from_make_a_training_due() {
     let (mut world, sessions) = quiet(1).await;
     world.settings.training.watch.features = 2;
+    world.settings.training.feature_set = FeatureSet::Core;
     let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
     // A champion that learnt in another market: two features lay far above all that there is today.

@@ -77,6 +77,7 @@ async fn plan_of(parts: &Parts, version: u32) -> Result<TrainingPlan, Failure> {
     let found = found.ok_or_else(|| format!("`{model}` has no version {version}"))?;
     Ok(TrainingPlan {
         family: found.family,
+        feature_set: found.feature_set,
         horizons: found.horizons,
         sentiment: found.sentiment,
         seed: found.seed.parse()?,
@@ -86,6 +87,7 @@ async fn plan_of(parts: &Parts, version: u32) -> Result<TrainingPlan, Failure> {
 fn facts(report: &EvaluateReport) -> Vec<Fact> {
     vec![
         Fact { name: "Family", value: report.plan.family.replace('_', " ") },
+        Fact { name: "Features", value: report.plan.feature_set.as_str().to_owned() },
         Fact { name: "Data through", value: report.as_of.to_string() },
         Fact { name: "Bars", value: report.rows.to_string() },
         Fact { name: "Stocks", value: report.instruments.to_string() },

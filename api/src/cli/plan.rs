@@ -1,10 +1,10 @@
 //! What a training on the command line learns, where it is not what the configuration says.
 
-use almanac_domain::training_run::TrainingPlan;
+use almanac_domain::training_run::{FeatureSet, TrainingPlan};
 use almanac_domain::values::Horizon;
 use almanac_ml::Family;
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// Flags of the verbs that train.
 #[derive(Debug, Clone, Args)]
@@ -12,6 +12,9 @@ pub(super) struct PlanFlags {
     /// The family of models; the configured one unless said
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Family::names()))]
     pub(super) family: Option<String>,
+    /// What the version looks at; the configured set unless said.
+    #[arg(long, value_name = "SET", value_parser = feature_sets())]
+    feature_set: Option<FeatureSet>,
     /// A horizon in sessions, once for each; the configured ones unless said.
     #[arg(long = "horizon", value_name = "SESSIONS", value_parser = horizon)]
     horizons: Vec<Horizon>,
@@ -25,7 +28,7 @@ pub(super) struct PlanFlags {
 
 impl PlanFlags {
     /// The names of the flags, for those who take a plan from elsewhere instead.
-    pub(super) const NAMES: [&'static str; 4] = ["family", "horizons", "sentiment", "seed"];
+    pub(super) const NAMES: [&'static str; 5] = ["family", "feature_set", "horizons", "sentiment", "seed"];
 
     /// The usual plan, with what is said otherwise.
     pub(super) fn plan(&self, usual: TrainingPlan) -> TrainingPlan {
@@ -34,11 +37,16 @@ impl PlanFlags {
         horizons.dedup();
         TrainingPlan {
             family: self.family.clone().unwrap_or(usual.family),
+            feature_set: self.feature_set.unwrap_or(usual.feature_set),
             horizons: if horizons.is_empty() { usual.horizons } else { horizons },
             sentiment: usual.sentiment || self.sentiment,
             seed: self.seed.unwrap_or(usual.seed),
         }
     }
+}
+
+fn feature_sets() -> impl TypedValueParser<Value = FeatureSet> {
+    PossibleValuesParser::new(FeatureSet::ALL.map(FeatureSet::as_str)).try_map(|word| word.parse())
 }
 
 /// A horizon as it is given to a flag.
@@ -55,14 +63,31 @@ mod tests {
     #[test]
     fn what_is_said_replaces_what_is_usual_and_horizons_stand_in_order_once() {
         let at = |sessions: &[u32]| sessions.iter().map(|it| Horizon::new(*it).unwrap()).collect::<Vec<_>>();
-        let usual =
-            TrainingPlan { family: "ensemble".into(), horizons: at(&[1, 5, 20]), sentiment: false, seed: 1 };
-        let nothing = PlanFlags { family: None, horizons: vec![], sentiment: false, seed: None };
+        let usual = TrainingPlan {
+            family: "ensemble".into(),
+            feature_set: FeatureSet::Wide,
+            horizons: at(&[1, 5, 20]),
+            sentiment: false,
+            seed: 1,
+        };
+        let nothing =
+            PlanFlags { family: None, feature_set: None, horizons: vec![], sentiment: false, seed: None };
         assert_eq!(nothing.plan(usual.clone()), usual);
         let family = Some("drift".to_owned());
-        let said = PlanFlags { family, horizons: at(&[5, 1, 5]), sentiment: true, seed: Some(9) };
-        let expected =
-            TrainingPlan { family: "drift".into(), horizons: at(&[1, 5]), sentiment: true, seed: 9 };
+        let said = PlanFlags {
+            family,
+            feature_set: Some(FeatureSet::Core),
+            horizons: at(&[5, 1, 5]),
+            sentiment: true,
+            seed: Some(9),
+        };
+        let expected = TrainingPlan {
+            family: "drift".into(),
+            feature_set: FeatureSet::Core,
+            horizons: at(&[1, 5]),
+            sentiment: true,
+            seed: 9,
+        };
         assert_eq!(said.plan(usual), expected);
     }
 }

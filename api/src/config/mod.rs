@@ -13,6 +13,7 @@ use almanac_actors::dispatcher::Reach;
 use almanac_actors::notifier::{self, SmtpUrl, mailable};
 use almanac_actors::settings::{HttpSettings, Promotion, TrialSettings, WatchSettings};
 use almanac_actors::supervisor::Role;
+use almanac_domain::training_run::FeatureSet;
 use almanac_domain::values::{Exchange, Mode, ModelName, Probability, Session, Symbol};
 use almanac_ml::{Family, simulator};
 use almanac_store::transparency::is_key_name;
@@ -44,6 +45,8 @@ pub struct Config {
     pub admin_email: String,
     /// The family of models that is trained.
     pub family: String,
+    /// What a version looks at.
+    pub feature_set: FeatureSet,
     /// A new version is trained after this many sessions.
     pub retrain_every: u32,
     /// How versions after the first become champion.
@@ -148,6 +151,7 @@ impl Config {
                 })?
                 .unwrap_or_default(),
             family: from.checked("family", |text: &String| family(text))?.unwrap_or_default(),
+            feature_set: from.required("feature_set")?,
             retrain_every: from.required("retrain_every")?,
             promotion: from.parsed("promotion", promotion)?.unwrap_or(Promotion::Trial),
             trial: TrialSettings {

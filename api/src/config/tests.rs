@@ -59,6 +59,7 @@ fn a_value_that_cannot_be_is_refused_with_its_key_and_origin() {
         ("exchange = \"nyse\"", "exchange"),
         ("retrain_every = \"often\"", "retrain_every"),
         ("family = \"prophet\"", "family"),
+        ("feature_set = \"all\"", "feature_set"),
         ("promotion = \"always\"", "promotion"),
         ("[trial]\nsignificance = 0.6", "trial.significance"),
         ("[watch]\ncoverage = 80", "watch.coverage"),

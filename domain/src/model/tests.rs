@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event_sourced::testing::given;
+use crate::training_run::FeatureSet;
 
 pub(super) fn registered(version: u32) -> ModelVersionRegistered {
     let sha256: Digest = "a".repeat(64).parse().expect("valid");
@@ -10,7 +11,13 @@ pub(super) fn registered(version: u32) -> ModelVersionRegistered {
         model: "us-daily".parse().expect("valid"),
         version,
         training_run: Uuid::from_u128(u128::from(version)),
-        plan: TrainingPlan { family: "ridge".into(), horizons: vec![], sentiment: false, seed: 1 },
+        plan: TrainingPlan {
+            family: "ridge".into(),
+            feature_set: FeatureSet::Core,
+            horizons: vec![],
+            sentiment: false,
+            seed: 1,
+        },
         mode: Mode::Simulated,
         trained_through: Session::from_ymd_opt(2024, 1, 5).expect("a date"),
         dataset: sha256,

@@ -10,8 +10,6 @@ use crate::conformal::{Calibration, Crps, Scale, instrument_factors, symmetric_q
 use crate::days;
 use crate::features::FeatureTable;
 use crate::models::Fitted;
-use crate::panel::Panel;
-use crate::volatility::garch::{Garch, Shocks};
 use crate::volatility::{self, Level, Reaction};
 
 /// Quarters whose residuals calibrate the one after them.
@@ -274,6 +272,21 @@ impl Units {
         Self { scale, each, reaction: Reaction::default() }
     }
 
+    /// What was learned for each fold ([`ScaleModel::scales`]) expects of each row; where that has no value, what the
+    /// volatility of 20 days says.
+    ///
+    /// # Panics
+    /// When fewer were learned than there are folds.
+    ///
+    /// [`ScaleModel::scales`]: volatility::ScaleModel::scales
+    pub fn learned(rows: &TestRows, scales: &[Vec<f64>]) -> Self {
+        let each = (0..rows.len()).map(|i| {
+            let scale = scales[usize::from(rows.fold[i])][rows.row[i] as usize];
+            if scale > 0.0 { scale } else { Scale::Har.of(rows.volatility[i], rows.horizon) }
+        });
+        Self { scale: Scale::Har, each: each.collect(), reaction: Reaction::default() }
+    }
+
     /// What the autoregressions of volatility, one per fold, expect of each row.
     ///
     /// # Panics
@@ -302,24 +315,6 @@ impl Units {
     /// When there are not that many rows.
     pub fn at(&self, position: usize) -> f64 {
         self.each[position]
-    }
-
-    /// What GARCH models of the shocks, one per fold, expect of each row; nothing when one has nothing to learn from.
-    pub fn garch(rows: &TestRows, panel: &Panel, shocks: &Shocks) -> Option<Self> {
-        let mut each = Vec::with_capacity(rows.len());
-        let mut learned = Vec::new();
-        for &cutoff in &rows.cutoffs {
-            learned.push(Garch::fit(panel, shocks, cutoff)?.variances(panel, shocks, rows.horizon));
-        }
-        for i in 0..rows.len() {
-            let variance = learned[usize::from(rows.fold[i])][rows.row[i] as usize];
-            each.push(if variance > 0.0 {
-                variance.sqrt()
-            } else {
-                Scale::Har.of(rows.volatility[i], rows.horizon)
-            });
-        }
-        Some(Self { scale: Scale::Har, each, reaction: Reaction::default() })
     }
 
     /// Half of either, on the scale of logarithms.

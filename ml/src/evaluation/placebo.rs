@@ -1,8 +1,8 @@
 //! What a family scores where there is nothing to find. Part of every training, and not to be skipped.
 //!
 //! The same family learns and is scored three times on the same rows: with the true labels; with the labels of each session
-//! dealt out anew among its instruments, so that nothing of an instrument tells its return; and with the labels of half a
-//! year before, so that nothing of a day tells what comes. Whatever skill the last two show is not of the market but of
+//! dealt out anew among its instruments, so that nothing of an instrument tells its return; and with the labels of so long
+//! before that no feature reaches them (half a year for the core), so that nothing of a day tells what comes. Whatever skill the last two show is not of the market but of
 //! chance or of a mistake in the way from bars to scores, and skill of the true labels counts only beyond it.
 //!
 //! To keep it cheap at most 100 instruments take part, evenly spaced by name, in at most the last four scored quarters: on
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::points::point_metrics;
 use super::walk::{Fold, TestRows};
 use super::walk_forward;
-use crate::features::{FeatureTable, Labels, WARM_UP_ROWS};
+use crate::features::{FeatureSet, FeatureTable, Labels};
 use crate::models::{Family, FitError, Task};
 use crate::panel::Panel;
 
@@ -25,8 +25,8 @@ use crate::panel::Panel;
 const INSTRUMENTS: usize = 100;
 /// At most so many of the last quarters.
 const QUARTERS: usize = 4;
-/// Rows by which the calendar is shifted: further than any feature looks back and any horizon ahead together.
-const SHIFT: usize = 126;
+/// Rows by which the calendar is shifted beyond what features look back: further than any horizon ahead.
+const BEYOND: usize = 66;
 /// A rank correlation beyond this where there is nothing to find, if it is not chance, is a mistake.
 const IMPOSSIBLE: f64 = 0.03;
 /// Standard errors that chance does not make in a lifetime of trainings.
@@ -127,9 +127,10 @@ pub fn placebo(
     };
     let (skill, days) = line(&true_labels)?;
     let (shuffled, _) = line(&true_labels.shuffled(features, &mut random))?;
-    let (shifted, _) = line(&true_labels.shifted(panel, SHIFT))?;
+    let shift = FeatureSet::of(features.names()).look_back() + BEYOND;
+    let (shifted, _) = line(&true_labels.shifted(panel, shift, BEYOND))?;
     let words = words(instruments, days, [&skill, &shuffled, &shifted]);
-    Ok(Placebo { instruments, days, from, skill, shuffled, shifted, shift: SHIFT, words })
+    Ok(Placebo { instruments, days, from, skill, shuffled, shifted, shift, words })
 }
 
 /// The last scored quarters that have a row to score.
@@ -158,7 +159,7 @@ fn words(instruments: usize, days: usize, lines: [&PlaceboLine; 3]) -> String {
     )
 }
 
-const _: () = assert!(SHIFT > WARM_UP_ROWS + 60);
+const _: () = assert!(BEYOND > 60);
 
 #[cfg(test)]
 mod tests {
@@ -168,8 +169,8 @@ mod tests {
     use crate::features::Inputs;
     use crate::testing;
 
-    fn of(panel: &Panel, family: Family) -> Placebo {
-        let features = FeatureTable::compute(&Inputs::of(panel));
+    fn of(panel: &Panel, family: Family, set: FeatureSet) -> Placebo {
+        let features = FeatureTable::compute(&Inputs::of(panel).looking_at(set));
         let labels = Labels::new(panel, &features, 1);
         let task = Task { features: &features, labels: &labels };
         let sessions = panel.sessions();
@@ -187,19 +188,37 @@ mod tests {
                 bars.close[row] *= (before[row - 2] / before[row - 1]).powf(0.8);
             }
         }
-        let placebo = of(&Panel::new(bars), Family::Ridge { alpha: 10.0 });
-        assert!(placebo.skill.ic.unwrap() > 0.2, "{}", placebo.words);
-        for line in [&placebo.shuffled, &placebo.shifted] {
-            assert!(line.ic.unwrap().abs() < 0.05, "{}", placebo.words);
+        let panel = Panel::new(bars);
+        for (set, shift) in [(FeatureSet::Core, 126), (FeatureSet::Wide, 316)] {
+            let placebo = of(&panel, Family::Ridge { alpha: 10.0 }, set);
+            assert!(placebo.skill.ic.unwrap() > 0.2, "{}", placebo.words);
+            for line in [&placebo.shuffled, &placebo.shifted] {
+                assert!(line.ic.unwrap().abs() < 0.05, "{}", placebo.words);
+            }
+            assert_eq!(placebo.suspicions(1), Vec::<String>::new());
+            assert_eq!((placebo.instruments, placebo.shift), (30, shift));
+            assert!(placebo.words.starts_with("on 30 instruments over "), "{}", placebo.words);
         }
-        assert_eq!(placebo.suspicions(1), Vec::<String>::new());
-        assert_eq!(placebo.instruments, 30);
-        assert!(placebo.words.starts_with("on 30 instruments over "), "{}", placebo.words);
+    }
+
+    #[test]
+    fn the_first_rows_get_the_last_labels_unless_those_are_nearly_their_own() {
+        let panel = testing::panel(2, 300, 5);
+        let labels = Labels::new(&panel, &FeatureTable::compute(&Inputs::of(&panel)), 1);
+        let value = |labels: &Labels, row: usize| labels.value(row).to_bits();
+        let shifted = labels.shifted(&panel, 200, BEYOND);
+        assert_eq!(value(&shifted, 250), value(&labels, 50));
+        assert_eq!(value(&shifted, 10), value(&labels, 110));
+        assert_eq!(value(&shifted, 310), value(&labels, 410), "the other instrument's ring is its own");
+        assert_eq!(shifted.end(10), labels.end(10));
+        let shifted = labels.shifted(&panel, 260, BEYOND);
+        assert!(shifted.value(10).is_nan(), "40 rows ahead");
+        assert_eq!(value(&shifted, 270), value(&labels, 10));
     }
 
     #[test]
     fn at_most_a_hundred_instruments_and_four_quarters_take_part() {
-        let placebo = of(&testing::panel(130, 760, 3), Family::Ridge { alpha: 10.0 });
+        let placebo = of(&testing::panel(130, 760, 3), Family::Ridge { alpha: 10.0 }, FeatureSet::Core);
         assert_eq!(placebo.instruments, 65);
         assert!(placebo.days <= 4 * 66, "{}", placebo.days);
     }
@@ -220,7 +239,7 @@ mod tests {
             skill: line(0.5, 50.0),
             shuffled,
             shifted: line(0.01, 5.0),
-            shift: SHIFT,
+            shift: 126,
             words: String::new(),
         };
         assert_eq!(placebo(line(0.05, 5.0), 250).suspicions(1).len(), 1);

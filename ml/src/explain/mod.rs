@@ -19,7 +19,7 @@ mod words;
 use chrono::NaiveDate;
 
 use crate::artefact::{Artefact, HorizonModel};
-use crate::features::{FeatureTable, Inputs, Labels, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, known_news};
 use crate::panel::Panel;
 use crate::predict::{Abstention, Forecast, Outcome, PredictError, Predicted, forecast};
 
@@ -83,7 +83,8 @@ impl Explainer {
     pub fn new(artefact: Artefact, inputs: &Inputs<'_>, session: NaiveDate) -> Result<Self, PredictError> {
         let panel = inputs.panel.as_of(session);
         let news = inputs.sentiment.map(|news| known_news(news, session));
-        let inputs = Inputs { panel: &panel, sentiment: news.as_deref() };
+        let set = FeatureSet::of(&artefact.features);
+        let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), set };
         let forecasts = forecast(&artefact, &inputs, session)?;
         let earlier = panel.sessions().into_iter().rfind(|earlier| *earlier < session);
         let before = match earlier {

@@ -147,7 +147,8 @@ fn an_instrument_that_is_abstained_from_is_explained_by_the_reason() {
 
 #[test]
 fn every_feature_has_words() {
-    for name in crate::features::NAMES.into_iter().chain([crate::features::SENTIMENT]) {
+    let sets = FeatureSet::ALL.into_iter().flat_map(FeatureSet::features);
+    for name in sets.chain([crate::features::SENTIMENT]) {
         assert!(meaning(name).is_some(), "{name}");
     }
     assert_eq!(meaning("moon"), None);

@@ -91,16 +91,21 @@ impl Labels {
     }
 
     /// To each row that has a label the one its instrument had so many rows before; it counts as ending when the row's own
-    /// does.
+    /// does. The first rows, which have nothing before them, get the last labels, as on a ring, where those lie at least
+    /// `apart` rows ahead: otherwise none.
     #[must_use]
-    pub(crate) fn shifted(&self, panel: &Panel, rows: usize) -> Self {
+    pub(crate) fn shifted(&self, panel: &Panel, rows: usize, apart: usize) -> Self {
         let mut shifted = self.clone();
         for instrument in 0..panel.keys().len() {
             let own = panel.rows(instrument);
             for row in own.clone() {
-                let earlier = row.checked_sub(rows).filter(|earlier| own.contains(earlier));
+                let from = if row - own.start >= rows {
+                    Some(row - rows)
+                } else {
+                    (own.len() >= rows + apart).then(|| row + own.len() - rows)
+                };
                 if self.value[row].is_finite() {
-                    shifted.value[row] = earlier.map_or(f64::NAN, |earlier| self.value[earlier]);
+                    shifted.value[row] = from.map_or(f64::NAN, |from| self.value[from]);
                 }
             }
         }

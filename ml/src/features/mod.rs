@@ -1,15 +1,23 @@
-//! What a forecast may look at: 19 numbers per instrument and session, from closes, volumes and the calendar.
+//! What a forecast may look at: 19 numbers per instrument and session, from closes, volumes and the calendar, or 50 with
+//! ranges, nights, highs and the others of the session ([`FeatureSet`]).
 //!
-//! The features of a row use that row and earlier rows of the same instrument only; a missing session is not filled.
-//! They are computed for all rows at once ([`FeatureTable::compute`]) or for one row ([`FeatureTable::at`]), with the
-//! same bits. Logarithms come from `libm`, as the operating system's differ from processor to processor.
+//! The features of a row use that row, earlier rows of the same instrument, and the rows of the same session of the
+//! others; a missing session is not filled. They are computed for all rows at once ([`FeatureTable::compute`]) or for one
+//! session ([`SessionFeatures`]), with the same bits. Logarithms come from `libm`, as the operating system's differ from
+//! processor to processor.
 
+mod across;
 mod calendar;
+mod highs;
 mod labels;
 mod momentum;
+mod one_session;
+mod ranges;
 mod returns;
 mod sentiment;
+mod set;
 mod volume;
+mod wide;
 mod window;
 
 use std::ops::Range;
@@ -21,11 +29,16 @@ use sha2::{Digest, Sha256};
 use crate::bars::Bars;
 use crate::panel::{Panel, Series};
 
+pub(crate) use across::Sessions;
+pub(crate) use highs::{YEAR, below_high};
 pub use labels::Labels;
+pub use one_session::SessionFeatures;
+pub(crate) use ranges::parkinson;
 pub use sentiment::DailySentiment;
+pub use set::FeatureSet;
 pub(crate) use window::sum;
 
-/// The features every model gets, in their order.
+/// The features of the core, in their order; every other set begins with them.
 pub const NAMES: [&str; 19] = [
     "lr_1",
     "lr_2",
@@ -49,6 +62,10 @@ pub const NAMES: [&str; 19] = [
 ];
 /// The feature that is there only when news were given.
 pub const SENTIMENT: &str = "sentiment";
+/// The positions of the returns over 1, 5 and 20 rows among [`NAMES`].
+const LR_1: usize = 0;
+const LR_5: usize = 2;
+const LR_20: usize = 4;
 /// The position of the 20-day volatility among [`NAMES`].
 pub const STD_20: usize = 9;
 /// The position of the volume's z-score among [`NAMES`].
@@ -63,17 +80,33 @@ pub struct Inputs<'a> {
     pub panel: &'a Panel,
     /// News, which add a column of their own; without it there is no such column.
     pub sentiment: Option<&'a [DailySentiment]>,
+    /// Which features are computed. Training and forecasting put their own here: that of the specification, and that of the
+    /// artefact.
+    pub set: FeatureSet,
 }
 
 impl<'a> Inputs<'a> {
+    /// Prices, volumes and news, where there are any.
+    pub fn new(panel: &'a Panel, sentiment: Option<&'a [DailySentiment]>) -> Self {
+        Self { panel, sentiment, set: FeatureSet::default() }
+    }
+
     /// Prices and volumes alone.
     pub fn of(panel: &'a Panel) -> Self {
-        Self { panel, sentiment: None }
+        Self::new(panel, None)
+    }
+
+    /// The same with the features of a set.
+    #[must_use]
+    pub fn looking_at(self, set: FeatureSet) -> Self {
+        Self { set, ..self }
     }
 
     /// The names of the columns, in their order.
     pub fn names(&self) -> Vec<&'static str> {
-        NAMES.into_iter().chain(self.sentiment.map(|_| SENTIMENT)).collect()
+        let mut names = self.set.features();
+        names.extend(self.sentiment.map(|_| SENTIMENT));
+        names
     }
 }
 
@@ -97,10 +130,9 @@ impl FeatureTable {
     /// The features of the rows of a session (days since 1970-01-01) and of later ones, bit by bit those of
     /// [`FeatureTable::compute`]. Earlier rows are not usable, and cost next to nothing.
     pub fn compute_from(inputs: &Inputs<'_>, first: i32) -> Self {
-        let names = inputs.names();
         let rows = inputs.panel.len();
         let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
-        let mut columns: Vec<Vec<f64>> = names.iter().map(|_| vec![0.0; rows]).collect();
+        let mut columns: Vec<Vec<f64>> = inputs.names().iter().map(|_| vec![0.0; rows]).collect();
         let mut usable = vec![false; rows];
         let mut room = Room::default();
         let runs = (0..inputs.panel.keys().len())
@@ -121,7 +153,13 @@ impl FeatureTable {
             }
         }
         let places = inputs.panel.shared_bars();
-        Self { names, columns, log_close, places, usable }
+        if inputs.set == FeatureSet::Wide {
+            let sessions = Sessions::of(&places.session, first);
+            for column in fill_across(&sessions, &mut columns) {
+                usable.iter_mut().zip(column).for_each(|(usable, value)| *usable &= value.is_finite());
+            }
+        }
+        Self { names: inputs.names(), columns, log_close, places, usable }
     }
 
     /// Other columns of the same rows, usable where all of them are finite and the session is `first` or a later one.
@@ -138,28 +176,6 @@ impl FeatureTable {
             });
         let usable = usable.collect();
         Self { names, columns, log_close: rows.log_close.clone(), places, usable }
-    }
-
-    /// The features of one row of one instrument (the `t`-th of its own, from 0), bit by bit those of
-    /// [`FeatureTable::compute`], without computing the others. Later rows are not looked at.
-    ///
-    /// # Panics
-    /// When there is no such instrument or row.
-    pub fn at(inputs: &Inputs<'_>, instrument: usize, t: usize) -> Vec<f64> {
-        let row = inputs.panel.rows(instrument).start + t;
-        let run = inputs.panel.run_of(row).start..row + 1;
-        let t = row - run.start;
-        let series = inputs.panel.part(instrument, run);
-        let mut values = vec![0.0; inputs.names().len()];
-        let mut out: Vec<&mut [f64]> = values.chunks_mut(1).collect();
-        // Only the rows within the longest look-back need their logarithm.
-        let first = t.saturating_sub(WARM_UP_ROWS);
-        let mut log_close = vec![f64::NAN; t + 1];
-        for (log, &close) in log_close[first..].iter_mut().zip(&series.close[first..]) {
-            *log = libm::log(close);
-        }
-        fill(inputs, &series, &log_close, t..t + 1, &mut Room::default(), &mut out);
-        values
     }
 
     /// The number of rows, that of the panel.
@@ -285,9 +301,10 @@ impl FeatureTable {
 struct Room {
     daily: Vec<f64>,
     logs: Vec<f64>,
+    wide: wide::Room,
 }
 
-/// Computes `rows` of one series into one slice per feature.
+/// Computes `rows` of one run into one slice per feature, but for those that look at the others of the session.
 fn fill(
     inputs: &Inputs<'_>,
     series: &Series<'_>,
@@ -296,7 +313,8 @@ fn fill(
     room: &mut Room,
     out: &mut [&mut [f64]],
 ) {
-    let [lr_1, lr_2, lr_5, lr_10, lr_20, mean_5, mean_20, mean_60, std_5, std_20, std_60, rest @ ..] = out
+    let (core, more) = out.split_at_mut(NAMES.len());
+    let [lr_1, lr_2, lr_5, lr_10, lr_20, mean_5, mean_20, mean_60, std_5, std_20, std_60, rest @ ..] = core
     else {
         return;
     };
@@ -320,7 +338,10 @@ fn fill(
     for (weekday, out) in (1..=4).zip(weekdays.iter_mut()) {
         calendar::is_weekday(&series.session[rows.clone()], weekday, out);
     }
-    if let (Some(all), Some(out)) = (inputs.sentiment, weekdays.get_mut(4)) {
+    if inputs.set == FeatureSet::Wide {
+        wide::fill(series, log_close, rows.clone(), &mut room.wide, &mut more[..wide::OWN]);
+    }
+    if let (Some(all), Some(out)) = (inputs.sentiment, more.last_mut()) {
         sentiment::since_last_row(
             series.session,
             &sentiment::of_instrument(all, series.key),
@@ -328,6 +349,21 @@ fn fill(
             out,
         );
     }
+}
+
+/// Computes the columns that look at the others of the session from those of the core, and gives them back.
+fn fill_across<'a>(sessions: &Sessions, columns: &'a mut [Vec<f64>]) -> &'a [Vec<f64>] {
+    let (core, more) = columns.split_at_mut(NAMES.len());
+    let out = &mut more[wide::OWN..wide::NAMES.len()];
+    across::fill(sessions, core, out);
+    out
+}
+
+/// Whether a feature is the same for all instruments of a session, so that a month has no more values than sessions.
+pub(crate) fn of_the_session(name: &str) -> bool {
+    name.starts_with("dow_")
+        || calendar::MONTH.contains(&name)
+        || across::NAMES[..across::OF_THE_SESSION].contains(&name)
 }
 
 /// What of the news was known at the end of a session.

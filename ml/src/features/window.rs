@@ -18,6 +18,12 @@ pub(super) fn sample_std(values: &[f64], mean: f64) -> f64 {
     (squares / (values.len() as f64 - 1.0)).sqrt()
 }
 
+/// The mean of the last `window` values up to the one at `t`, or of as many as there are from `first` on; NaN before it.
+pub(super) fn mean_of_last(values: &[f64], window: usize, first: usize, t: usize) -> f64 {
+    let first = (t + 1).saturating_sub(window).max(first);
+    if first > t { f64::NAN } else { sum(&values[first..=t]) / (t + 1 - first) as f64 }
+}
+
 #[inline]
 fn fold(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
@@ -43,5 +49,15 @@ mod tests {
         let values = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0, 5.0];
         assert!((sum(&values) - 45.0).abs() < 1e-12);
         assert!((sample_std(&values, 5.0) - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_mean_takes_what_there_is_of_its_window() {
+        let values = [f64::NAN, 1.0, 2.0, 6.0];
+        assert!(mean_of_last(&values, 2, 1, 0).is_nan());
+        assert_eq!(
+            [1, 2, 3].map(|t| mean_of_last(&values, 2, 1, t).to_bits()),
+            [1.0, 1.5, 4.0].map(f64::to_bits)
+        );
     }
 }

@@ -173,3 +173,29 @@ impl Past {
         (slope * (1.0 - (EVIDENCE / t).powi(2))).min(1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::{FeatureTable, Inputs, Labels};
+    use crate::testing;
+
+    /// What a member that knew every outcome has earned on the first so many sessions.
+    fn earned(horizon: usize, sessions: usize) -> f64 {
+        let panel = testing::panel(1, 800, 11);
+        let features = FeatureTable::compute(&Inputs::of(&panel));
+        let labels = Labels::new(&panel, &features, horizon);
+        let task = Task { features: &features, labels: &labels };
+        let rows: Vec<_> = (100..100 + sessions).map(|row| (features.sessions()[row], 0, row)).collect();
+        let moves: Vec<_> = rows.iter().map(|&(_, _, row)| (labels.value(row), 0.0)).collect();
+        Past { rows }.earned(&task, &moves, i32::MAX)
+    }
+
+    #[test]
+    fn no_evidence_are_fewer_than_120_sessions_or_than_30_outcomes_that_do_not_overlap() {
+        for (horizon, needed) in [(1, 120), (5, 150), (20, 600)] {
+            assert_eq!(earned(horizon, needed - 1).to_bits(), 0.0_f64.to_bits(), "{horizon}");
+            assert!(earned(horizon, needed) > 0.99, "{horizon}");
+        }
+    }
+}

@@ -1,11 +1,9 @@
 //! The columns the scale is learned from. A row looks at itself and earlier rows of its instrument, and at the rows of
 //! the same session of the others.
 
-use std::collections::VecDeque;
-
 use super::SMALLEST_MOVE;
 use super::ranges::DayAndNight;
-use crate::features::{FeatureTable, VOL_Z20, sum};
+use crate::features::{FeatureTable, Sessions, VOL_Z20, YEAR, below_high, sum};
 use crate::panel::Panel;
 
 /// Windows of mean variance in rows, with the rows that must be there.
@@ -16,8 +14,6 @@ const KEPT: [f64; 2] = [0.94, 0.97];
 const WEIGHTED_FROM: usize = 20;
 /// Rows the long memories need.
 const LONG_FROM: usize = 60;
-/// Rows the highest close is looked for in.
-const YEAR: usize = 250;
 /// Rows of nights.
 const NIGHTS: usize = 22;
 /// Added to a variance before its logarithm is taken.
@@ -53,13 +49,16 @@ pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32) -> Vec
         falls(log_close, 1, from, next());
         falls(log_close, 5, from, next());
         let (_, _) = (next(), next());
-        below_high(log_close, from, next());
+        let high_from = from.max(LONG_FROM - 1);
+        if let Some(out) = next().get_mut(high_from - from..) {
+            below_high(log_close, high_from..log_close.len(), out);
+        }
         mean_variance(&variance.night, NIGHTS, 5, from, next());
     }
-    let sessions = Sessions::of(panel, first);
+    let sessions = Sessions::of(&panel.bars().session, first);
     for (to, of) in [(11, 1), (12, 0)] {
         let mut medians = std::mem::take(&mut columns[to]);
-        sessions.median(&columns[of], &mut medians);
+        session_median(&sessions, &columns[of], &mut medians);
         columns[to] = medians;
     }
     columns
@@ -109,56 +108,15 @@ fn falls(log_close: &[f64], lag: usize, from: usize, out: &mut [f64]) {
     }
 }
 
-/// The log distance below the highest close of the last year.
-fn below_high(log_close: &[f64], from: usize, out: &mut [f64]) {
-    // Rows of the year whose close nobody after them has reached, so the first of them is the highest.
-    let mut unreached: VecDeque<usize> = VecDeque::new();
-    for t in from.saturating_sub(YEAR - 1)..log_close.len() {
-        while unreached.back().is_some_and(|&row| log_close[row] <= log_close[t]) {
-            unreached.pop_back();
-        }
-        unreached.push_back(t);
-        if unreached[0] + YEAR <= t {
-            unreached.pop_front();
-        }
-        if t >= (LONG_FROM - 1).max(from) {
-            out[t - from] = log_close[t] - log_close[unreached[0]];
-        }
-    }
-}
-
-/// The rows of a panel by session, from one session on.
-struct Sessions {
-    /// Rows ordered by session, within one as in the panel.
-    rows: Vec<u32>,
-    /// Where each session begins, and the number of rows.
-    starts: Vec<usize>,
-}
-
-impl Sessions {
-    fn of(panel: &Panel, first: i32) -> Self {
-        let session = &panel.bars().session;
-        let wanted = |row: &u32| session[*row as usize] >= first;
-        let mut rows: Vec<u32> = (0..session.len() as u32).filter(wanted).collect();
-        rows.sort_by_key(|&row| session[row as usize]);
-        let mut starts: Vec<usize> = (0..rows.len())
-            .filter(|&i| i == 0 || session[rows[i] as usize] != session[rows[i - 1] as usize])
-            .collect();
-        starts.push(rows.len());
-        Self { rows, starts }
-    }
-
-    /// Each row's median of its session, over the values that are defined.
-    fn median(&self, column: &[f64], out: &mut [f64]) {
-        let mut values = Vec::new();
-        for bounds in self.starts.windows(2) {
-            let rows = &self.rows[bounds[0]..bounds[1]];
-            values.clear();
-            values.extend(rows.iter().map(|&row| column[row as usize]).filter(|value| !value.is_nan()));
-            let Some(median) = median(&mut values) else { continue };
-            for &row in rows {
-                out[row as usize] = median;
-            }
+/// Each row's median of its session, over the values that are defined.
+fn session_median(sessions: &Sessions, column: &[f64], out: &mut [f64]) {
+    let mut values = Vec::new();
+    for rows in sessions.iter() {
+        values.clear();
+        values.extend(rows.iter().map(|&row| column[row as usize]).filter(|value| !value.is_nan()));
+        let Some(median) = median(&mut values) else { continue };
+        for &row in rows {
+            out[row as usize] = median;
         }
     }
 }
@@ -187,20 +145,6 @@ mod tests {
         assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), Some(2.5));
         assert_eq!(median(&mut [9.0, 1.0, 3.0]), Some(3.0));
         assert_eq!(median(&mut []), None);
-    }
-
-    #[test]
-    fn the_highest_close_of_a_year_is_the_largest_of_its_rows() {
-        let log_close: Vec<f64> = (0..700).map(|t| f64::from(t * 7919 % 509) / 509.0).collect();
-        for from in [0, 5, 300, 699] {
-            let mut out = vec![f64::NAN; log_close.len() - from];
-            below_high(&log_close, from, &mut out);
-            for t in from.max(LONG_FROM - 1)..log_close.len() {
-                let year = &log_close[(t + 1).saturating_sub(YEAR)..=t];
-                let highest = year.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                assert_eq!(out[t - from].to_bits(), (log_close[t] - highest).to_bits(), "{from}: {t}");
-            }
-        }
     }
 
     #[test]

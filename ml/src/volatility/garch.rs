@@ -10,8 +10,10 @@
 //! under which the past is likeliest if shocks were normal (Bollerslev & Wooldridge 1992: right also when they are not),
 //! each instrument in units of its own level.
 
+use super::ScaleModel;
 use super::ranges::DayAndNight;
-use crate::features::FeatureTable;
+use crate::features::{FeatureTable, Labels};
+use crate::models::{FitError, require};
 use crate::panel::Panel;
 
 /// Shocks an instrument's level needs before a variance is expected.
@@ -72,6 +74,29 @@ impl Shocks {
             *shock += SMALLEST;
         }
         Self(shocks)
+    }
+}
+
+/// Learns one pair of parameters for all instruments of a panel from these shocks.
+#[derive(Debug, Clone, Copy)]
+pub struct PooledGarch<'a> {
+    /// The bars.
+    pub panel: &'a Panel,
+    /// The shocks of its rows.
+    pub shocks: &'a Shocks,
+}
+
+impl ScaleModel for PooledGarch<'_> {
+    fn scales(&self, labels: &Labels, cutoffs: &[i32]) -> Result<Vec<Vec<f64>>, FitError> {
+        let each = cutoffs.iter().map(|&cutoff| {
+            let Some(garch) = Garch::fit(self.panel, self.shocks, cutoff) else {
+                require(0, LEVEL_FROM + 2, cutoff)?;
+                return Ok(vec![f64::NAN; self.panel.len()]);
+            };
+            let variances = garch.variances(self.panel, self.shocks, labels.horizon());
+            Ok(variances.into_iter().map(f64::sqrt).collect())
+        });
+        each.collect()
     }
 }
 
@@ -192,7 +217,7 @@ fn lowest((mut low, mut high): (f64, f64), of: impl Fn(f64) -> f64) -> f64 {
 mod tests {
     use super::*;
     use crate::features::Inputs;
-    use crate::{Bar, Bars, days, testing};
+    use crate::{Bar, Bars, testing};
     use rand::{Rng, SeedableRng};
 
     /// Returns drawn from a GARCH(1,1) with these parameters; open, high and low as the close.
@@ -226,29 +251,6 @@ mod tests {
         let found = Garch::fit(&panel, &shocks, i32::MAX).expect("enough rows");
         assert!((found.reaction - truth.reaction).abs() < 0.03, "{found:?}");
         assert!((found.persistence - truth.persistence).abs() < 0.03, "{found:?}");
-    }
-
-    #[test]
-    fn the_future_changes_neither_what_is_learned_nor_what_is_expected() {
-        let panel = testing::panel(5, 320, 4);
-        let sessions = panel.sessions();
-        let cut = sessions[250];
-        let of = |panel: &Panel, shock| {
-            let features = FeatureTable::compute(&Inputs::of(panel));
-            let shocks = Shocks::of(panel, &features, shock);
-            let garch = Garch::fit(panel, &shocks, days::day(cut)).expect("enough rows");
-            (garch, garch.variances(panel, &shocks, 5))
-        };
-        for shock in [Shock::Return, Shock::Range] {
-            let (whole, past) = (of(&panel, shock), of(&panel.as_of(cut), shock));
-            assert_eq!(whole.0, past.0);
-            let before = panel.as_of(cut);
-            for instrument in 0..5 {
-                let (rows, known) = (panel.rows(instrument), before.rows(instrument));
-                let expected: Vec<u64> = whole.1[rows][..known.len()].iter().map(|v| v.to_bits()).collect();
-                assert_eq!(past.1[known].iter().map(|v| v.to_bits()).collect::<Vec<_>>(), expected);
-            }
-        }
     }
 
     #[test]

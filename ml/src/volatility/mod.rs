@@ -5,7 +5,10 @@
 //! `ln(|y| + 0.001)` on means of past variance over days, weeks, months and a year, on the level of the instrument and
 //! of the market, and on how far prices have fallen. [`Level`] corrects it from day to day.
 
+mod autoregression;
 mod columns;
+#[cfg(test)]
+mod contract;
 pub mod garch;
 mod level;
 mod ranges;
@@ -13,8 +16,20 @@ mod ranges;
 use crate::features::{FeatureTable, Inputs, Labels};
 use crate::models::{Family, FitError, Fitted, Task};
 
+pub use autoregression::Autoregression;
+pub use garch::PooledGarch;
 pub use level::Reaction;
 pub(crate) use level::{Level, remembered_sessions};
+
+/// Something that learns how far instruments move: what is published ([`Autoregression`]) and its rival ([`PooledGarch`]).
+pub trait ScaleModel {
+    /// Learns once for each cutoff (days since 1970-01-01, rising), from nothing that was not known by then, and gives for
+    /// each the scale (log return over the labels' horizon) of every row of the panel; NaN where it has none.
+    ///
+    /// # Errors
+    /// When there is too little to learn from before the first cutoff.
+    fn scales(&self, labels: &Labels, cutoffs: &[i32]) -> Result<Vec<Vec<f64>>, FitError>;
+}
 
 /// What the scale is learned from, in their order; variances per day, logarithms natural.
 pub const NAMES: [&str; 15] = [
@@ -71,7 +86,7 @@ pub fn scale(learned: &Fitted, values: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::leaks::check_table;
-    use crate::{days, testing};
+    use crate::testing;
 
     #[test]
     fn the_columns_look_at_nothing_later() {
@@ -80,43 +95,5 @@ mod tests {
         let compute = |inputs: &Inputs<'_>| table(inputs, &FeatureTable::compute(inputs));
         let checks = check_table(&inputs, &compute(&inputs), &compute, 3);
         assert!(checks.len() >= 4 && checks.iter().all(|check| check.failure.is_none()), "{checks:?}");
-    }
-
-    #[test]
-    fn every_row_with_features_has_a_scale() {
-        let panel = testing::panel(3, 320, 5);
-        let inputs = Inputs::of(&panel);
-        let features = FeatureTable::compute(&inputs);
-        let table = table(&inputs, &features);
-        assert!((0..panel.len()).all(|row| table.usable(row) || !features.usable(row)));
-    }
-
-    #[test]
-    fn a_stock_that_moves_twice_as_much_has_about_twice_the_scale() {
-        let panel = testing::panel(6, 500, 6);
-        let mut bars = panel.bars().clone();
-        for row in (0..bars.len()).filter(|&row| bars.key[row] < 3) {
-            for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close] {
-                column[row] *= column[row];
-            }
-        }
-        let panel = crate::Panel::new(bars);
-        let inputs = Inputs::of(&panel);
-        let features = FeatureTable::compute(&inputs);
-        let table = table(&inputs, &features);
-        let labels = Labels::new(&panel, &features, 1);
-        let sessions = panel.sessions();
-        let learned = fit(&table, &labels, &[days::day(sessions[450])]);
-        let mut values = Vec::new();
-        let mut mean = |instrument: usize| {
-            let rows = panel.rows(instrument);
-            let all = (rows.end - 40..rows.end).map(|row| {
-                table.row(row, &mut values);
-                learned.as_ref().ok().and_then(|learned| scale(&learned[0], &values)).unwrap_or(f64::NAN)
-            });
-            all.sum::<f64>() / 40.0
-        };
-        let ratio = (mean(0) + mean(1) + mean(2)) / (mean(3) + mean(4) + mean(5));
-        assert!((1.6..2.4).contains(&ratio), "{ratio}");
     }
 }

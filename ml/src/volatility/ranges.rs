@@ -1,10 +1,7 @@
 //! Variance of a day from its prices.
 
+use crate::features::parkinson;
 use crate::panel::Series;
-
-/// Four times the logarithm of two: the variance of a driftless random walk is its squared log range over this
-/// (Parkinson 1980).
-const PARKINSON: f64 = 4.0 * std::f64::consts::LN_2;
 
 /// The variance of a day and of the night before it.
 pub(super) struct DayAndNight {
@@ -21,13 +18,10 @@ impl DayAndNight {
         let rows = log_close.len();
         let (mut whole, mut night) = (vec![f64::NAN; rows], vec![0.0; rows]);
         for t in from.max(1)..rows {
-            // High and low of some sources contradict the close: it counts as traded.
-            let high = series.high[t].max(series.close[t]);
-            let low = series.low[t].min(series.close[t]);
-            let day = square(libm::log(high / low)) / PARKINSON;
+            let day = parkinson(series, t);
             let gap = square(libm::log(series.open[t]) - log_close[t - 1]);
-            let known = !(series.high[t].is_nan() || series.low[t].is_nan() || gap.is_nan());
-            whole[t] = if known { day + gap } else { square(log_close[t] - log_close[t - 1]) };
+            let both = day + gap;
+            whole[t] = if both.is_nan() { square(log_close[t] - log_close[t - 1]) } else { both };
             night[t] = if gap.is_nan() { 0.0 } else { gap };
         }
         Self { whole, night }

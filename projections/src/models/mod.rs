@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use almanac_domain::Event;
 use almanac_domain::model::{DecidedBy, ModelEvent, ModelVersionRegistered};
+use almanac_domain::training_run::FeatureSet;
 use almanac_domain::values::{Digest, Horizon, Measure, Mode, ModelName, Session};
 use almanac_store::log::{Handler, HandlerError, OnUnknown, Recorded};
 use async_trait::async_trait;
@@ -61,6 +62,9 @@ pub struct ModelVersion {
     pub version: u32,
     /// The family, such as `ridge`.
     pub family: String,
+    /// What it looks at: `core` or `wide`.
+    #[schema(value_type = String)]
+    pub feature_set: FeatureSet,
     /// What it is good for.
     pub status: VersionStatus,
     /// The mode of the data it learnt from.
@@ -186,7 +190,7 @@ impl Handler for Models {
     }
 
     fn version(&self) -> i32 {
-        3
+        4
     }
 
     fn schema_sql(&self) -> Option<&'static str> {
@@ -236,6 +240,7 @@ fn entry(happened: ModelEvent) -> Entry {
             facts: json!({
                 "training_run": registered.training_run,
                 "family": registered.plan.family,
+                "feature_set": registered.plan.feature_set,
                 "horizons": registered.plan.horizons,
                 "sentiment": registered.plan.sentiment,
                 "trained_through": registered.trained_through,

@@ -157,6 +157,7 @@ fn shown(registered: ModelVersionRegistered, standing: &Standing) -> ModelVersio
         model: registered.model,
         version: registered.version,
         family: registered.plan.family,
+        feature_set: registered.plan.feature_set,
         mode: registered.mode,
         trained_through: registered.trained_through,
         registered_at: registered.registered_at,

@@ -59,8 +59,9 @@ pub async fn deliveries(
                 (select a.status from webhook_attempts a where a.delivery = d.id order by a.n desc limit 1)
                     as last_status,
                 d.last_error
-           from webhook_deliveries d where d.account = $1 and d.endpoint = $2
-          order by d.ordinal desc, d.id limit $3",
+           from (select * from webhook_deliveries where endpoint = $2 order by -ordinal, id limit $3) d
+          where d.account = $1
+          order by -d.ordinal, d.id",
     );
     Ok(found.bind(account).bind(endpoint).bind(limit).fetch_all(pool).await?)
 }

@@ -21,8 +21,8 @@ use almanac_domain::prediction::{
     Quantile, Role, Slot,
 };
 use almanac_domain::training_run::{
-    ImportedFile, ModelImport, TrainingCancelled, TrainingCompleted, TrainingFailed, TrainingPlan,
-    TrainingReason, TrainingRequested, TrainingRun, TrainingRunCommand, TrainingStarted,
+    FeatureSet, ImportedFile, ModelImport, TrainingCancelled, TrainingCompleted, TrainingFailed,
+    TrainingPlan, TrainingReason, TrainingRequested, TrainingRun, TrainingRunCommand, TrainingStarted,
 };
 use almanac_domain::values::{
     Digest, Horizon, LogReturn, Measure, Mode, ModelName, Price, Probability, Session, StoredObject,
@@ -126,7 +126,13 @@ pub async fn ingest_bars(story: &mut Story, id: Uuid, first: Session, last: Sess
 }
 
 fn plan() -> TrainingPlan {
-    TrainingPlan { family: "ridge".into(), horizons: vec![horizon(1), horizon(5)], sentiment: false, seed: 7 }
+    TrainingPlan {
+        family: "ridge".into(),
+        feature_set: FeatureSet::Wide,
+        horizons: vec![horizon(1), horizon(5)],
+        sentiment: false,
+        seed: 7,
+    }
 }
 
 async fn request(story: &mut Story, run: u128, reason: TrainingReason) {
@@ -223,7 +229,7 @@ pub async fn training(story: &mut Story) {
     let file = |sessions, letter| ImportedFile { horizon: horizon(sessions), object: object(letter) };
     let import =
         ModelImport { files: vec![file(1, '2'), file(5, '3')], learnt_through: Some(day(2023, 12, 29)) };
-    let plan = TrainingPlan { family: "onnx".into(), ..plan() };
+    let plan = TrainingPlan { family: "onnx".into(), feature_set: FeatureSet::Core, ..plan() };
     ask(story, 0x7f3, TrainingReason::Manual, plan, Some(import)).await;
     start(story, 0x7f3).await;
 }

@@ -2119,6 +2119,8 @@ export interface components {
             evaluation_object: components["schemas"]["StoredObject"];
             /** @description The family, such as `ridge`. */
             family: string;
+            /** @description What it looks at: `core` or `wide`. */
+            feature_set: string;
             /** @description The horizons it covers, in sessions. */
             horizons: number[];
             /** @description The checks of the leak sentinel that passed. */
@@ -2946,6 +2948,8 @@ export interface components {
             failure?: string | null;
             /** @description The family, such as `ridge`. */
             family: string;
+            /** @description What it looks at: `core` or `wide`. */
+            feature_set: string;
             /** @description The figures behind the reason, where there are any. */
             figures: components["schemas"]["TrainingFigure"][];
             /** @description The horizons, in sessions. */
@@ -3005,6 +3009,12 @@ export interface components {
              * @example ridge
              */
             family?: string | null;
+            /**
+             * @description What it looks at: `core` or `wide`.
+             * @default null
+             * @example wide
+             */
+            feature_set?: string | null;
             /**
              * @description The horizons, in sessions.
              * @default null

@@ -3,7 +3,7 @@ import { answer, client, settled } from './client';
 export const trainingRuns = (after?: string) =>
   settled(() => answer(client.GET('/api/v1/training-runs', { params: { query: { after } } })));
 
-export const requestTraining = (plan: { model?: string; family?: string; sentiment?: boolean }) =>
+export const requestTraining = (plan: { model?: string; family?: string; feature_set?: string; sentiment?: boolean }) =>
   answer(client.POST('/api/v1/training-runs', { body: plan }));
 
 /** Each file in base64, with its horizon in sessions. */

@@ -45,6 +45,7 @@ fn facts(version: &ModelVersion) -> Result<(), Failure> {
     say(&format!("{} version {}, {}", version.model, version.version, list::status(version.status)))?;
     let mut facts = vec![
         ("family", version.family.clone()),
+        ("looks at", format!("the {} features", version.feature_set.as_str())),
         ("origin", origin(&version.origin)),
         ("trained through", format!("{} ({})", version.trained_through, version.mode.as_str())),
         ("registered", version.registered_at.to_rfc3339()),
