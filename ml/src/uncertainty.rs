@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use crate::artefact::{Artefact, HorizonModel};
 use crate::conformal::Scale;
 use crate::days;
-use crate::features::{FeatureTable, Inputs, Labels, STD_20, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, STD_20, known_news};
 use crate::models::Task;
 use crate::panel::Panel;
 use crate::volatility::{self, Level, Reaction, remembered_sessions};
@@ -30,7 +30,10 @@ impl Uncertainty {
         }
         let panel = inputs.panel.as_of(session);
         let news = inputs.sentiment.map(|news| known_news(news, session));
-        let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), ..*inputs };
+        // Whoever makes the same of every row needs no more of it than whether there is enough before it, which any set tells.
+        let looks = artefact.models.iter().any(|model| model.fitted.looks_at_features());
+        let set = if looks { inputs.set } else { FeatureSet::Core };
+        let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), set };
         let first = first_that_counts(artefact, &panel);
         let features = FeatureTable::compute_from(&inputs, first);
         let table = volatility::table_from(&inputs, &features, first);
@@ -138,7 +141,7 @@ fn made_again(model: &HorizonModel, panel: &Panel, task: &Task<'_>, table: &Feat
     let mut found: Vec<Day> =
         recent.iter().map(|&date| Day { session: days::day(date), made: Vec::new() }).collect();
     let Some(first) = found.first().map(|day| day.session) else { return found };
-    let mut values = Vec::new();
+    let (looks, mut values) = (model.fitted.looks_at_features(), Vec::new());
     for instrument in 0..panel.keys().len() {
         let rows = panel.rows(instrument);
         let series = panel.series(instrument);
@@ -151,7 +154,9 @@ fn made_again(model: &HorizonModel, panel: &Panel, task: &Task<'_>, table: &Feat
                 continue;
             }
             let Some(unit) = unit(model, table, row, &mut values) else { continue };
-            task.features.row(row, &mut values);
+            if looks {
+                task.features.row(row, &mut values);
+            }
             let expected = model.fitted.predict_for(series.key, &values);
             found[place].made.push(Made { row, expected, unit: unit * factor });
         }

@@ -18,13 +18,9 @@ pub(super) const NAMES: [&str; 11] = [
     "rank_std_20",
     "rank_volume",
 ];
-/// The columns whose mean of the session is a feature.
-const MEANS: [usize; 2] = [LR_1, LR_5];
-/// The columns whose distance from that mean is one.
-const ABOVE: [usize; 3] = [LR_1, LR_5, LR_20];
-/// The columns whose rank is one.
-const RANKED: [usize; 5] = [LR_1, LR_5, LR_20, STD_20, VOL_Z20];
-
+/// The columns they look at. The first two have their mean of the session as a feature, the first three the distance from it,
+/// all their rank.
+const LOOKED_AT: [usize; 5] = [LR_1, LR_5, LR_20, STD_20, VOL_Z20];
 /// How many of them are the same for all instruments of a session; they come first.
 pub(super) const OF_THE_SESSION: usize = 3;
 
@@ -57,54 +53,68 @@ impl Sessions {
 /// Fills the columns of [`NAMES`] from those of the core.
 pub(super) fn fill(sessions: &Sessions, core: &[Vec<f64>], out: &mut [Vec<f64>]) {
     let [market_1, market_5, dispersion, above_1, above_5, above_20, ranks @ ..] = out else { return };
-    let mut places = Vec::new();
+    let (mut values, mut order, mut ranked) = (Vec::new(), Vec::new(), Vec::new());
     for rows in sessions.iter() {
-        for (feature, out) in MEANS.into_iter().zip([&mut *market_1, &mut *market_5]) {
-            let mean = mean(rows, |row| core[feature][row]);
-            for &row in rows {
-                out[row as usize] = mean;
+        let put = |out: &mut [f64], value: &dyn Fn(usize) -> f64| {
+            for (place, &row) in rows.iter().enumerate() {
+                out[row as usize] = value(place);
             }
-        }
-        let middle = mean(rows, |row| core[LR_1][row]);
-        let variance = mean(rows, |row| (core[LR_1][row] - middle) * (core[LR_1][row] - middle));
-        for &row in rows {
-            dispersion[row as usize] = variance.sqrt();
-        }
-        for (feature, out) in ABOVE.into_iter().zip([&mut *above_1, &mut *above_5, &mut *above_20]) {
-            let mean = mean(rows, |row| core[feature][row]);
-            for &row in rows {
-                out[row as usize] = core[feature][row as usize] - mean;
+        };
+        let means = [Some(&mut *market_1), Some(&mut *market_5), None, None, None];
+        let above = [Some(&mut *above_1), Some(&mut *above_5), Some(&mut *above_20), None, None];
+        let columns = LOOKED_AT.into_iter().zip(means).zip(above).zip(ranks.iter_mut());
+        for (((feature, of_mean), above), rank_of) in columns {
+            // The rows of a session lie far apart: they are brought together once.
+            values.clear();
+            values.extend(rows.iter().map(|&row| core[feature][row as usize]));
+            let mean = mean(&values);
+            if let Some(out) = of_mean {
+                put(out, &|_| mean);
             }
-        }
-        for (feature, out) in RANKED.into_iter().zip(ranks.iter_mut()) {
-            rank(rows, &core[feature], &mut places, out);
+            if let Some(out) = above {
+                put(out, &|place| values[place] - mean);
+            }
+            if feature == LR_1 {
+                let spread = spread(&values, mean);
+                put(dispersion, &|_| spread);
+            }
+            rank(&values, &mut order, &mut ranked);
+            put(rank_of, &|place| ranked[place]);
         }
     }
 }
 
-/// The mean over the rows that have a value; NaN where none has.
-fn mean(rows: &[u32], value: impl Fn(usize) -> f64) -> f64 {
-    let values = rows.iter().map(|&row| value(row as usize)).filter(|value| !value.is_nan());
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+/// The mean of the values that are there; NaN where none is.
+fn mean(values: &[f64]) -> f64 {
+    let known = values.iter().filter(|value| !value.is_nan());
+    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     sum / count
 }
 
-/// The rank of each row within its session, from -0.5 to 0.5 and 0 in the middle; equal values share theirs.
-fn rank(rows: &[u32], column: &[f64], places: &mut Vec<u32>, out: &mut [f64]) {
-    let value = |row: u32| column[row as usize];
-    places.clear();
-    places.extend(rows.iter().copied().filter(|&row| !value(row).is_nan()));
+/// The standard deviation around their mean of the values that are there.
+fn spread(values: &[f64], mean: f64) -> f64 {
+    let known = values.iter().filter(|value| !value.is_nan());
+    let squares = known.map(|value| (value - mean) * (value - mean));
+    let (sum, count) = squares.fold((0.0, 0.0), |(sum, count), square| (sum + square, count + 1.0));
+    (sum / count).sqrt()
+}
+
+/// The rank of each value, from -0.5 to 0.5 and 0 in the middle; equal values share theirs, no value has none.
+fn rank(values: &[f64], order: &mut Vec<(f64, u32)>, out: &mut Vec<f64>) {
+    order.clear();
+    order.extend(
+        values.iter().zip(0..).filter(|(value, _)| !value.is_nan()).map(|(&value, place)| (value, place)),
+    );
     // Which of equal ones comes first does not matter.
-    places.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)));
-    for &row in rows {
-        out[row as usize] = f64::NAN;
-    }
-    let (count, mut before) = (places.len() as f64, 0.0);
-    for equal in places.chunk_by(|&a, &b| value(a).total_cmp(&value(b)).is_eq()) {
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    out.clear();
+    out.resize(values.len(), f64::NAN);
+    let (count, mut before) = (order.len() as f64, 0.0);
+    for equal in order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let share = equal.len() as f64;
         let rank = (before + share / 2.0) / count - 0.5;
-        for &row in equal {
-            out[row as usize] = rank;
+        for &(_, place) in equal {
+            out[place as usize] = rank;
         }
         before += share;
     }
@@ -116,15 +126,17 @@ mod tests {
 
     #[test]
     fn ranks_lie_around_nothing_are_shared_by_equals_and_leave_out_who_has_no_value() {
-        let column = [3.0, f64::NAN, 1.0, 2.0, 2.0, 9.0];
-        let mut out = [1.0; 6];
-        rank(&[0, 1, 2, 3, 4], &column, &mut Vec::new(), &mut out);
+        let of = |values: &[f64]| {
+            let mut out = vec![7.0; 9];
+            rank(values, &mut Vec::new(), &mut out);
+            out
+        };
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&[out[0], out[2], out[3], out[4]]), bits(&[0.375, -0.375, 0.0, 0.0]));
-        assert!(out[1].is_nan(), "no value, no rank");
-        assert_eq!(bits(&out[5..]), bits(&[1.0]), "another session");
-        rank(&[5], &column, &mut Vec::new(), &mut out);
-        assert_eq!(bits(&out[5..]), bits(&[0.0]), "alone it is in the middle");
+        let ranked = of(&[3.0, f64::NAN, 1.0, 2.0, 2.0]);
+        assert!(ranked[1].is_nan(), "no value, no rank");
+        assert_eq!(bits(&[ranked[0], ranked[2], ranked[3], ranked[4]]), bits(&[0.375, -0.375, 0.0, 0.0]));
+        assert_eq!(bits(&of(&[5.0])), bits(&[0.0]), "alone it is in the middle");
+        assert!(of(&[]).is_empty());
     }
 
     #[test]

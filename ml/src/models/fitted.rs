@@ -57,6 +57,15 @@ impl Fitted {
         }
     }
 
+    /// Whether what it makes of a row depends on the row's features.
+    pub(crate) fn looks_at_features(&self) -> bool {
+        match self {
+            Self::Constant(_) | Self::InstrumentDrifts(_) => false,
+            Self::Linear(_) | Self::RiseOdds(_) | Self::Boosted(_) | Self::Onnx(_) => true,
+            Self::Blend(blend) => blend.counting().any(|(_, member)| member.looks_at_features()),
+        }
+    }
+
     /// The probability of a return above zero, where that is what was learned.
     pub fn probability_up(&self, features: &[f64]) -> Option<f64> {
         match self {

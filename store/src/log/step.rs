@@ -112,7 +112,12 @@ impl Subscription {
             match self.hand_over(&mut transaction, piece).await {
                 Ok(()) => count += 1,
                 Err(HandlerError::Database(error)) if is_passing(&error) => return Err(error.into()),
-                Err(error) => return Ok(Applied::Stuck { place: count, error }),
+                Err(error) => {
+                    // Not left to the drop, which answers before PostgreSQL has let go of the checkpoint: the attempt that
+                    // follows would find it held by nobody else than this one.
+                    transaction.rollback().await?;
+                    return Ok(Applied::Stuck { place: count, error });
+                }
             }
             let took = piece_began.elapsed();
             if piece.rows.is_some() {
