@@ -215,7 +215,7 @@ pub struct WatchSettings {
     pub coverage: f64,
     /// The champion's squared error is this share above that of the average drift.
     pub skill: f64,
-    /// So many features of the last month are not what the champion learnt from.
+    /// So many features of the last month are not what the champion learnt from, of the core; in proportion of a wider set.
     pub features: u32,
     /// Coverage and skill are those of the last so many sessions that were scored.
     pub window: u32,
@@ -225,7 +225,7 @@ pub struct WatchSettings {
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { age: 126, coverage: 0.1, skill: 0.02, features: 8, window: 40, pause: 10 }
+        Self { age: 126, coverage: 0.1, skill: 0.02, features: 3, window: 40, pause: 10 }
     }
 }
 

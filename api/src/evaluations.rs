@@ -90,6 +90,7 @@ async fn stored(state: &State, path: &(String, u32)) -> Result<(ModelVersion, Ve
 fn facts(version: &ModelVersion) -> Vec<Fact> {
     vec![
         Fact { name: "Family", value: version.family.replace('_', " ") },
+        Fact { name: "Features", value: version.feature_set.as_str().to_owned() },
         Fact { name: "Trained through", value: version.trained_through.to_string() },
         Fact { name: "Registered", value: version.registered_at.format("%Y-%m-%d %H:%M UTC").to_string() },
         Fact { name: "Data", value: version.mode.as_str().to_owned() },

@@ -1,6 +1,6 @@
 //! Features beyond the nineteen, group by group: what the trees and ridge rank with them beside without them.
 //!
-//!     cargo run --workspace --example candidates -- BARS.parquet [SECTORS.csv] [HORIZON=1] [START=2014-07-01] [UNTIL=2015-12-31]
+//!     cargo run --workspace --example candidates -- BARS.parquet [SECTORS.csv] [HORIZON=1] [START=2014-07-01] [UNTIL=2015-12-31] [ONLY]
 //!
 //! `SECTORS.csv` has columns `symbol` and `sector`. Each group is added to the nineteen by itself, then all together. The
 //! trees are grown three times, each from another seed; a difference within about .006 is noise.
@@ -37,12 +37,15 @@ const GROUPS: [(&str, &[&str]); 9] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path =
-        arguments.next().ok_or("usage: candidates BARS.parquet [SECTORS.csv [HORIZON [START [UNTIL]]]]")?;
+    let path = arguments
+        .next()
+        .ok_or("usage: candidates BARS.parquet [SECTORS.csv [HORIZON [START [UNTIL [ONLY]]]]]")?;
     let sectors = arguments.next().map(|path| sectors(&path)).transpose()?.unwrap_or_default();
     let horizon: usize = arguments.next().as_deref().unwrap_or("1").parse()?;
     let start: NaiveDate = arguments.next().as_deref().unwrap_or("2014-07-01").parse()?;
     let until: NaiveDate = arguments.next().as_deref().unwrap_or("2015-12-31").parse()?;
+    // Groups whose words hold this; all of them unless said.
+    let only = arguments.next().unwrap_or_default();
     let panel = Panel::new(read_parquet(&std::fs::read(path)?)?).as_of(until);
     let last = panel.latest_session().ok_or("no bars")?;
     let wide = FeatureTable::compute(&Inputs::of(&panel).looking_at(FeatureSet::Wide));
@@ -66,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let labels = Labels::new(&panel, &features, horizon);
     println!("| added | columns | trees IC, mean of three | t | ridge IC | t |\n|---|---|---|---|---|---|");
-    for (name, columns) in groups {
+    for (name, columns) in groups.into_iter().filter(|(name, _)| name.contains(&only)) {
         let count = columns.len();
         // The same rows for everybody: what is not there yet counts as nothing in particular.
         let table = columns.into_iter().fold(features.clone(), |table, (name, mut column)| {

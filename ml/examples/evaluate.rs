@@ -1,7 +1,7 @@
 //! The whole evaluation of a family on a file of bars, as a training makes it, in a few lines for each horizon: every
 //! measure beside what guessing scores, calibration over time, placebos.
 //!
-//!     cargo run --example evaluate -- BARS.parquet [FAMILY=drift] [START=2016-01-01] [UNTIL]
+//!     cargo run --example evaluate -- BARS.parquet [FAMILY=drift] [START=2016-01-01] [UNTIL=] [FEATURES=core]
 //!
 //! `demo` in place of a file is the simulated market of the demo. With `json` in place of START it prints the JSON of the
 //! evaluation.
@@ -13,15 +13,17 @@ use std::time::Instant;
 use almanac_ml::bars::read_parquet;
 use almanac_ml::evaluation::HorizonEvaluation;
 use almanac_ml::simulator::{Market, Settings};
-use almanac_ml::{Family, Inputs, Panel, TrainingSpec, train};
+use almanac_ml::{Family, FeatureSet, Inputs, Panel, TrainingSpec, train};
 use chrono::NaiveDate;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: evaluate BARS.parquet [FAMILY [START [UNTIL]]]")?;
+    let path = arguments.next().ok_or("usage: evaluate BARS.parquet [FAMILY [START [UNTIL [FEATURES]]]]")?;
     let family = arguments.next().unwrap_or_else(|| "drift".to_owned());
     let start = arguments.next().unwrap_or_else(|| "2016-01-01".to_owned());
-    let until: Option<NaiveDate> = arguments.next().map(|until| until.parse()).transpose()?;
+    let until = arguments.next().filter(|until| !until.is_empty());
+    let until: Option<NaiveDate> = until.map(|until| until.parse()).transpose()?;
+    let features = arguments.next().unwrap_or_else(|| "core".to_owned());
     let as_json = start == "json";
     let start: NaiveDate = (if as_json { "2016-01-01" } else { start.as_str() }).parse()?;
 
@@ -35,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let last = until.or(panel.latest_session()).ok_or("no bars")?;
     let spec = TrainingSpec {
         family: Family::named(&family).ok_or("no such family")?,
+        features: FeatureSet::named(&features).ok_or("no such features")?,
         test_start: (!simulated).then_some(start),
         ..TrainingSpec::default()
     };
@@ -114,7 +117,9 @@ fn show(evaluation: &HorizonEvaluation) {
         println!("placebo: {}", placebo.words);
         println!(
             "placebo, squared error saved against drift: {:.3}% true, {:.3}% shuffled, {:.3}% shifted",
-            placebo.skill.r2_vs_drift_pct, placebo.shuffled.r2_vs_drift_pct, placebo.shifted.r2_vs_drift_pct
+            placebo.skill.r2_vs_drift_pct,
+            placebo.shuffled.r2_vs_drift_pct,
+            placebo.shifted.as_ref().map_or(f64::NAN, |line| line.r2_vs_drift_pct)
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::artefact::{Artefact, HorizonModel};
 use crate::days;
-use crate::features::{FeatureTable, Inputs};
+use crate::features::{FeatureSet, FeatureTable, Inputs};
 use crate::models::Fitted;
 use crate::volatility;
 
@@ -69,6 +69,7 @@ impl Looking {
                 self.numbers(a, b, || format!("what is remembered of feature {}", at + 1))?;
             }
         }
+        let inputs = &inputs.looking_at(FeatureSet::of(&one.features));
         let features = FeatureTable::compute(inputs);
         let scales = volatility::table(inputs, &features);
         for (one, other) in one.models.iter().zip(&other.models) {
@@ -161,15 +162,15 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::models::{Family, Linear};
+    use crate::models::{Choices, Family, Linear};
     use crate::{Panel, TrainingSpec, testing, train};
 
     fn trained(panel: &Panel) -> Artefact {
-        let spec = TrainingSpec {
-            family: Family::Ridge { alpha: 10.0 },
-            horizons: vec![1],
-            ..TrainingSpec::default()
-        };
+        trained_as(panel, Family::Ridge { alpha: 10.0 }, FeatureSet::Core)
+    }
+
+    fn trained_as(panel: &Panel, family: Family, features: FeatureSet) -> Artefact {
+        let spec = TrainingSpec { family, features, horizons: vec![1], ..TrainingSpec::default() };
         let as_of = *panel.sessions().last().unwrap();
         train(&Inputs::of(panel), &spec, as_of, &mut |_| ControlFlow::Continue(())).unwrap().artefact
     }
@@ -181,6 +182,31 @@ mod tests {
         };
         *intercept += by;
         other
+    }
+
+    #[test]
+    fn a_version_is_compared_on_the_features_it_looks_at() {
+        let panel = testing::panel(4, 900, 3);
+        let trees = Choices { trees: 3, leaves: 4, smallest_leaf: 20, parts: 2, seed: 1, ..Choices::CHOSEN };
+        for family in [Family::Ridge { alpha: 10.0 }, Family::Boosted(trees)] {
+            let artefact = trained_as(&panel, family, FeatureSet::Wide);
+            // Another calibration by a rounding: the bytes differ, and all that is computed from them has to be looked at.
+            let mut other = artefact.clone();
+            other.models[0].calibration.grid[100] += 1e-15;
+            let found = compare(&artefact, &other, &Inputs::of(&panel));
+            assert!(matches!(found, Agreement::Within { .. }), "{found:?}");
+        }
+        let artefact = trained_as(&panel, Family::Ridge { alpha: 10.0 }, FeatureSet::Wide);
+        let mut other = artefact.clone();
+        let Fitted::Linear(Linear { coefficient, .. }) = &mut other.models[0].fitted else {
+            panic!("ridge is linear")
+        };
+        coefficient[49] += 1e-3;
+        let found = compare(&artefact, &other, &Inputs::of(&panel));
+        assert!(
+            matches!(found, Agreement::Different { .. }),
+            "the weight of the last feature counts: {found:?}"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::artefact::{Artefact, HorizonModel};
 use crate::bars::{JumpKind, jumps};
 use crate::days;
-use crate::features::{FeatureSet, Inputs, SessionFeatures, WARM_UP_ROWS};
+use crate::features::{FeatureSet, Inputs, SessionFeatures, WARM_UP_ROWS, of_the_session};
 use crate::fifths::{FIFTHS, Fifths};
 use crate::panel::Series;
 use crate::uncertainty::Uncertainty;
@@ -213,7 +213,8 @@ fn features_at(
     if rows < needed {
         return Err(Abstention::TooLittleHistory { rows, needed });
     }
-    Ok((t, known.row(instrument).unwrap_or_default()))
+    let values = known.row(instrument).ok_or(Abstention::NoBarAtSession { session, latest: None })?;
+    Ok((t, values))
 }
 
 fn out_of_range(
@@ -223,6 +224,10 @@ fn out_of_range(
     values: &[f64],
 ) -> Option<Abstention> {
     let far = |(feature, value): (usize, &f64)| {
+        // What all instruments of a session share says nothing of one of them: a wrong price among them would silence all.
+        if of_the_session(names[feature]) {
+            return value.is_nan();
+        }
         let distance = artefact.distance(model, feature, *value);
         distance.is_nan() || distance.abs() > FARTHEST
     };

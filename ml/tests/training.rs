@@ -9,8 +9,8 @@ use almanac_ml::artefact::digest;
 use almanac_ml::evaluation::{Baseline, Verdict};
 use almanac_ml::predict::PredictError;
 use almanac_ml::{
-    Abstention, Artefact, Bar, Bars, DailySentiment, Family, FeatureTable, Inputs, Outcome, Panel, Predicted,
-    Stage, TrainError, Trained, TrainingSpec, forecast, train,
+    Abstention, Artefact, Bar, Bars, DailySentiment, Family, FeatureSet, FeatureTable, Inputs, Outcome,
+    Panel, Predicted, Stage, TrainError, Trained, TrainingSpec, forecast, train,
 };
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 use rand::seq::SliceRandom;
@@ -226,11 +226,18 @@ fn prices_in_another_currency_give_the_same_returns() {
 }
 
 #[test]
-fn where_nothing_can_be_said_the_reason_is() {
+fn where_nothing_can_be_said_the_reason_is_and_it_silences_nobody_else() {
+    for features in FeatureSet::ALL {
+        abstains_where_it_has_to(features);
+    }
+}
+
+fn abstains_where_it_has_to(features: FeatureSet) {
     let mut rows = walks(5, 500, 7);
     let sessions = weekdays(500);
     let session = sessions[499];
-    let artefact = trained(&panel_of(&rows), session).artefact;
+    let spec = TrainingSpec { family: Family::Drift, features, ..TrainingSpec::default() };
+    let artefact = train(&Inputs::of(&panel_of(&rows)), &spec, session, &mut go_on).unwrap().artefact;
     // I00 has no bar today, I01 is young, I02 was split and nobody said so, I03 moved beyond everything.
     rows.retain(|(key, bar)| match key.as_str() {
         "I00" => bar.session < session,

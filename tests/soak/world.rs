@@ -62,6 +62,11 @@ impl World {
         Almanac::try_start(&arguments, &environment)
     }
 
+    /// Says how far it has come, for whoever asks where the time went.
+    pub fn say(&self, what: &str) {
+        println!("after {:>5.1?}: {what}", self.began.elapsed());
+    }
+
     /// Somebody who watches everything and somebody who integrates.
     pub async fn people(&self, almanac: &Almanac) {
         let ann = Person::at(&almanac.address);

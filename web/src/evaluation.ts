@@ -45,7 +45,8 @@ interface Calibration {
 export interface Placebo {
   skill: PlaceboLine;
   shuffled: PlaceboLine;
-  shifted: PlaceboLine;
+  /** Nothing where the history is too short to learn from them. */
+  shifted: PlaceboLine | null;
   words: string;
 }
 

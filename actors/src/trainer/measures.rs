@@ -37,10 +37,10 @@ type OfPlacebo = (&'static str, fn(&Placebo) -> Option<f64>);
 const PLACEBO: [OfPlacebo; 6] = [
     ("placebo_true_ic", |placebo| placebo.skill.ic),
     ("placebo_shuffled_ic", |placebo| placebo.shuffled.ic),
-    ("placebo_shifted_ic", |placebo| placebo.shifted.ic),
+    ("placebo_shifted_ic", |placebo| placebo.shifted.as_ref()?.ic),
     ("placebo_true_r2_vs_drift_pct", |placebo| Some(placebo.skill.r2_vs_drift_pct)),
     ("placebo_shuffled_r2_vs_drift_pct", |placebo| Some(placebo.shuffled.r2_vs_drift_pct)),
-    ("placebo_shifted_r2_vs_drift_pct", |placebo| Some(placebo.shifted.r2_vs_drift_pct)),
+    ("placebo_shifted_r2_vs_drift_pct", |placebo| Some(placebo.shifted.as_ref()?.r2_vs_drift_pct)),
 ];
 
 /// The measures of every horizon, beside those of the baselines.

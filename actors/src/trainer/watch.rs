@@ -77,7 +77,7 @@ async fn features(
 
 fn drifted(watch: &WatchSettings, measured: &[FeatureDrift]) -> Vec<TrainingFigure> {
     let drifted: Vec<&FeatureDrift> = measured.iter().filter(|feature| feature.drifted).collect();
-    if drifted.len() < watch.features as usize {
+    if drifted.len() < needed(watch.features as usize, measured.len()) {
         return vec![];
     }
     let figure = |feature: &FeatureDrift| {
@@ -89,6 +89,12 @@ fn drifted(watch: &WatchSettings, measured: &[FeatureDrift]) -> Vec<TrainingFigu
         })
     };
     drifted.into_iter().filter_map(figure).collect()
+}
+
+/// How many have to drift of so many, where `of_the_core` are enough among the features of the core.
+fn needed(of_the_core: usize, measured: usize) -> usize {
+    let core = almanac_ml::features::NAMES.len();
+    (of_the_core * measured.max(core) + core / 2) / core
 }
 
 fn coverage(watch: &WatchSettings, recent: &[(Horizon, Vec<RecordPoint>)]) -> Vec<TrainingFigure> {
@@ -253,6 +259,7 @@ mod tests {
         let told =
             |features| drifted(&WatchSettings { features, ..WatchSettings::default() }, &measured).len();
         assert_eq!((told(2), told(3)), (2, 0));
+        assert_eq!([19, 20, 50, 51].map(|measured| needed(3, measured)), [3, 3, 8, 8]);
     }
 
     #[test]

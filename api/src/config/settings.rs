@@ -43,7 +43,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("watch.age", Some("126"), Shown::Open),
     setting("watch.coverage", Some("0.1"), Shown::Open),
     setting("watch.skill", Some("0.02"), Shown::Open),
-    setting("watch.features", Some("8"), Shown::Open),
+    setting("watch.features", Some("3"), Shown::Open),
     setting("watch.window", Some("40"), Shown::Open),
     setting("watch.pause", Some("10"), Shown::Open),
     setting("expire_after", Some("250"), Shown::Open),

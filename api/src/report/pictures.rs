@@ -277,11 +277,8 @@ fn ranking(horizon: &Horizon) -> Option<Picture> {
 
 fn placebo(horizon: &Horizon) -> Option<Picture> {
     let placebo = horizon.placebo.as_ref()?;
-    let lines = [
-        ("this model", &placebo.skill),
-        ("shuffled labels", &placebo.shuffled),
-        ("shifted calendar", &placebo.shifted),
-    ];
+    let mut lines = vec![("this model", &placebo.skill), ("shuffled labels", &placebo.shuffled)];
+    lines.extend(placebo.shifted.as_ref().map(|line| ("shifted calendar", line)));
     // The error of a mean follows from its t.
     let span = |(at, (_, line)): (usize, &(&str, &super::stored::Line))| {
         let (ic, t) = (line.ic?, line.ic_t.filter(|t| t.abs() > 1e-9));

@@ -153,7 +153,7 @@ pub(super) struct Reliability {
 pub(super) struct Placebo {
     pub(super) skill: Line,
     pub(super) shuffled: Line,
-    pub(super) shifted: Line,
+    pub(super) shifted: Option<Line>,
     pub(super) words: String,
 }
 

@@ -47,8 +47,8 @@ pub struct Placebo {
     pub skill: PlaceboLine,
     /// The labels of each session dealt out anew among its instruments.
     pub shuffled: PlaceboLine,
-    /// The labels of so many rows before.
-    pub shifted: PlaceboLine,
+    /// The labels of so many rows before; nothing where the history is too short to learn from them.
+    pub shifted: Option<PlaceboLine>,
     /// How many rows.
     pub shift: usize,
     /// The same in a sentence.
@@ -76,12 +76,12 @@ impl Placebo {
         if self.days < NEEDED_SPANS * horizon {
             return Vec::new();
         }
-        let lines = [("shuffled labels", &self.shuffled), ("a shifted calendar", &self.shifted)];
+        let shifted = self.shifted.iter().map(|line| ("a shifted calendar", line));
+        let lines = [("shuffled labels", &self.shuffled)].into_iter().chain(shifted);
         let impossible = |line: &PlaceboLine| {
             line.ic.is_some_and(|ic| ic > IMPOSSIBLE) && line.ic_t.is_some_and(|t| t > CERTAIN)
         };
         lines
-            .into_iter()
             .filter(|(_, line)| impossible(line))
             .map(|(name, line)| {
                 format!(
@@ -128,8 +128,12 @@ pub fn placebo(
     let (skill, days) = line(&true_labels)?;
     let (shuffled, _) = line(&true_labels.shuffled(features, &mut random))?;
     let shift = FeatureSet::of(features.names()).look_back() + BEYOND;
-    let (shifted, _) = line(&true_labels.shifted(panel, shift, BEYOND))?;
-    let words = words(instruments, days, [&skill, &shuffled, &shifted]);
+    let shifted = match line(&true_labels.shifted(panel, shift, BEYOND)) {
+        Ok((line, _)) => Some(line),
+        Err(FitError::TooFewRows { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let words = words(instruments, days, [Some(&skill), Some(&shuffled), shifted.as_ref()]);
     Ok(Placebo { instruments, days, from, skill, shuffled, shifted, shift, words })
 }
 
@@ -146,11 +150,12 @@ fn last_quarters(panel: &Panel, features: &FeatureTable, labels: &Labels, folds:
     used[used.len().saturating_sub(QUARTERS)..].to_vec()
 }
 
-fn words(instruments: usize, days: usize, lines: [&PlaceboLine; 3]) -> String {
-    let say = |line: &PlaceboLine| match (line.ic, line.ic_t) {
-        (Some(ic), Some(t)) => format!("{ic:.3} (t = {t:.1})"),
-        (Some(ic), None) => format!("{ic:.3}"),
-        (None, _) => "none".to_owned(),
+fn words(instruments: usize, days: usize, lines: [Option<&PlaceboLine>; 3]) -> String {
+    let say = |line: Option<&PlaceboLine>| match line.map(|line| (line.ic, line.ic_t)) {
+        Some((Some(ic), Some(t))) => format!("{ic:.3} (t = {t:.1})"),
+        Some((Some(ic), None)) => format!("{ic:.3}"),
+        Some((None, _)) => "none".to_owned(),
+        None => "not known, as the history is too short,".to_owned(),
     };
     let [skill, shuffled, shifted] = lines.map(say);
     format!(
@@ -167,6 +172,7 @@ mod tests {
     use super::*;
     use crate::evaluation::{quarter_start, quarters};
     use crate::features::Inputs;
+    use crate::models::Choices;
     use crate::testing;
 
     fn of(panel: &Panel, family: Family, set: FeatureSet) -> Placebo {
@@ -192,13 +198,28 @@ mod tests {
         for (set, shift) in [(FeatureSet::Core, 126), (FeatureSet::Wide, 316)] {
             let placebo = of(&panel, Family::Ridge { alpha: 10.0 }, set);
             assert!(placebo.skill.ic.unwrap() > 0.2, "{}", placebo.words);
-            for line in [&placebo.shuffled, &placebo.shifted] {
+            for line in [&placebo.shuffled, placebo.shifted.as_ref().unwrap()] {
                 assert!(line.ic.unwrap().abs() < 0.05, "{}", placebo.words);
             }
             assert_eq!(placebo.suspicions(1), Vec::<String>::new());
             assert_eq!((placebo.instruments, placebo.shift), (30, shift));
             assert!(placebo.words.starts_with("on 30 instruments over "), "{}", placebo.words);
         }
+    }
+
+    #[test]
+    fn a_history_too_short_for_a_shifted_calendar_has_the_other_placebo_alone() {
+        let panel = testing::panel(30, 360, 3);
+        let features = FeatureTable::compute(&Inputs::of(&panel).looking_at(FeatureSet::Wide));
+        let labels = Labels::new(&panel, &features, 1);
+        let task = Task { features: &features, labels: &labels };
+        let last = panel.sessions()[359];
+        let trees = Choices { smallest_leaf: 100, ..Choices::CHOSEN };
+        let placebo =
+            placebo(&panel, &task, Family::Boosted(trees), &quarters(quarter_start(last), 0, last), 7)
+                .unwrap();
+        assert!(placebo.shifted.is_none() && placebo.words.contains("too short"), "{}", placebo.words);
+        assert_eq!(placebo.suspicions(1), Vec::<String>::new());
     }
 
     #[test]
@@ -238,7 +259,7 @@ mod tests {
             from: NaiveDate::MIN,
             skill: line(0.5, 50.0),
             shuffled,
-            shifted: line(0.01, 5.0),
+            shifted: Some(line(0.01, 5.0)),
             shift: 126,
             words: String::new(),
         };

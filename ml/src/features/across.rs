@@ -1,4 +1,5 @@
-//! What an instrument is beside the others of its session: the market's own move, the distance from it, and ranks.
+//! What an instrument is beside the others of its session: the market's own move, the distance from it, and ranks. All of
+//! them are by order, so that one wrong price among many changes next to nothing for the others.
 //!
 //! They look at columns of the core, at the rows of one session and at nothing else. Rows without a value take no part.
 
@@ -18,9 +19,11 @@ pub(super) const NAMES: [&str; 11] = [
     "rank_std_20",
     "rank_volume",
 ];
-/// The columns they look at. The first two have their mean of the session as a feature, the first three the distance from it,
-/// all their rank.
+/// The columns they look at. The first two have their median of the session as a feature, the first three the distance from
+/// it, all their rank.
 const LOOKED_AT: [usize; 5] = [LR_1, LR_5, LR_20, STD_20, VOL_Z20];
+/// The interquartile range of a normal distribution, in its standard deviations.
+const QUARTILES_APART: f64 = 1.349;
 /// How many of them are the same for all instruments of a session; they come first.
 pub(super) const OF_THE_SESSION: usize = 3;
 
@@ -53,66 +56,71 @@ impl Sessions {
 /// Fills the columns of [`NAMES`] from those of the core.
 pub(super) fn fill(sessions: &Sessions, core: &[Vec<f64>], out: &mut [Vec<f64>]) {
     let [market_1, market_5, dispersion, above_1, above_5, above_20, ranks @ ..] = out else { return };
-    let (mut values, mut order, mut ranked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut values, mut sorted, mut ranked) = (Vec::new(), Vec::new(), Vec::new());
     for rows in sessions.iter() {
         let put = |out: &mut [f64], value: &dyn Fn(usize) -> f64| {
             for (place, &row) in rows.iter().enumerate() {
                 out[row as usize] = value(place);
             }
         };
-        let means = [Some(&mut *market_1), Some(&mut *market_5), None, None, None];
+        let medians = [Some(&mut *market_1), Some(&mut *market_5), None, None, None];
         let above = [Some(&mut *above_1), Some(&mut *above_5), Some(&mut *above_20), None, None];
-        let columns = LOOKED_AT.into_iter().zip(means).zip(above).zip(ranks.iter_mut());
-        for (((feature, of_mean), above), rank_of) in columns {
+        let columns = LOOKED_AT.into_iter().zip(medians).zip(above).zip(ranks.iter_mut());
+        for (((feature, of_median), above), rank_of) in columns {
             // The rows of a session lie far apart: they are brought together once.
             values.clear();
             values.extend(rows.iter().map(|&row| core[feature][row as usize]));
-            let mean = mean(&values);
-            if let Some(out) = of_mean {
-                put(out, &|_| mean);
+            sort(&values, &mut sorted);
+            let median = median(&sorted);
+            if let Some(out) = of_median {
+                put(out, &|_| median);
             }
             if let Some(out) = above {
-                put(out, &|place| values[place] - mean);
+                put(out, &|place| values[place] - median);
             }
             if feature == LR_1 {
-                let spread = spread(&values, mean);
+                let spread = spread(&sorted);
                 put(dispersion, &|_| spread);
             }
-            rank(&values, &mut order, &mut ranked);
+            rank(&sorted, values.len(), &mut ranked);
             put(rank_of, &|place| ranked[place]);
         }
     }
 }
 
-/// The mean of the values that are there; NaN where none is.
-fn mean(values: &[f64]) -> f64 {
-    let known = values.iter().filter(|value| !value.is_nan());
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    sum / count
-}
-
-/// The standard deviation around their mean of the values that are there.
-fn spread(values: &[f64], mean: f64) -> f64 {
-    let known = values.iter().filter(|value| !value.is_nan());
-    let squares = known.map(|value| (value - mean) * (value - mean));
-    let (sum, count) = squares.fold((0.0, 0.0), |(sum, count), square| (sum + square, count + 1.0));
-    (sum / count).sqrt()
-}
-
-/// The rank of each value, from -0.5 to 0.5 and 0 in the middle; equal values share theirs, no value has none.
-fn rank(values: &[f64], order: &mut Vec<(f64, u32)>, out: &mut Vec<f64>) {
-    order.clear();
-    order.extend(
-        values.iter().zip(0..).filter(|(value, _)| !value.is_nan()).map(|(&value, place)| (value, place)),
+/// The values that are there with their places, rising. Which of equal ones comes first does not matter.
+fn sort(values: &[f64], sorted: &mut Vec<(f64, u32)>) {
+    sorted.clear();
+    sorted.extend(
+        values.iter().zip(0..).map(|(&value, place)| (value, place)).filter(|(value, _)| !value.is_nan()),
     );
-    // Which of equal ones comes first does not matter.
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+}
+
+/// The value in the middle, or between the two there; NaN where there is none. One wrong price moves it next to nothing.
+fn median(sorted: &[(f64, u32)]) -> f64 {
+    match sorted.len().checked_sub(1) {
+        None => f64::NAN,
+        Some(last) => f64::midpoint(sorted[last / 2].0, sorted[last.div_ceil(2)].0),
+    }
+}
+
+/// The standard deviation as the quartiles tell it; NaN where there is no value.
+fn spread(sorted: &[(f64, u32)]) -> f64 {
+    sorted
+        .len()
+        .checked_sub(1)
+        .map_or(f64::NAN, |last| (sorted[last - last / 4].0 - sorted[last / 4].0) / QUARTILES_APART)
+}
+
+/// The rank of each of `count` values, from -0.5 to 0.5 and 0 in the middle; equal values share theirs, no value has none.
+fn rank(sorted: &[(f64, u32)], count: usize, out: &mut Vec<f64>) {
     out.clear();
-    out.resize(values.len(), f64::NAN);
-    let (count, mut before) = (order.len() as f64, 0.0);
-    for equal in order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+    out.resize(count, f64::NAN);
+    let (known, mut before) = (sorted.len() as f64, 0.0);
+    for equal in sorted.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let share = equal.len() as f64;
-        let rank = (before + share / 2.0) / count - 0.5;
+        let rank = (before + share / 2.0) / known - 0.5;
         for &(_, place) in equal {
             out[place as usize] = rank;
         }
@@ -127,8 +135,9 @@ mod tests {
     #[test]
     fn ranks_lie_around_nothing_are_shared_by_equals_and_leave_out_who_has_no_value() {
         let of = |values: &[f64]| {
-            let mut out = vec![7.0; 9];
-            rank(values, &mut Vec::new(), &mut out);
+            let (mut sorted, mut out) = (Vec::new(), vec![7.0; 9]);
+            sort(values, &mut sorted);
+            rank(&sorted, values.len(), &mut out);
             out
         };
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -137,6 +146,25 @@ mod tests {
         assert_eq!(bits(&[ranked[0], ranked[2], ranked[3], ranked[4]]), bits(&[0.375, -0.375, 0.0, 0.0]));
         assert_eq!(bits(&of(&[5.0])), bits(&[0.0]), "alone it is in the middle");
         assert!(of(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_middle_and_the_quartiles_do_not_hear_of_one_wrong_price() {
+        let of = |values: &[f64]| {
+            let mut sorted = Vec::new();
+            sort(values, &mut sorted);
+            (median(&sorted), spread(&sorted) * QUARTILES_APART)
+        };
+        let close = |(median, spread): (f64, f64), expected: (f64, f64)| {
+            assert!(
+                (median - expected.0).abs() < 1e-12 && (spread - expected.1).abs() < 1e-12,
+                "{median}, {spread}"
+            );
+        };
+        close(of(&[0.01, -0.02, 0.03, f64::NAN, 0.0, 0.02]), (0.01, 0.02));
+        close(of(&[0.01, -0.02, -6.9, 0.0, 0.02]), (0.0, 0.03));
+        close(of(&[0.01, 0.03]), (0.02, 0.02));
+        assert!(of(&[]).0.is_nan() && of(&[]).1.is_nan());
     }
 
     #[test]

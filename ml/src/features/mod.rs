@@ -80,8 +80,8 @@ pub struct Inputs<'a> {
     pub panel: &'a Panel,
     /// News, which add a column of their own; without it there is no such column.
     pub sentiment: Option<&'a [DailySentiment]>,
-    /// Which features are computed. Training and forecasting put their own here: that of the specification, and that of the
-    /// artefact.
+    /// Which features are computed. Training puts that of its specification here, and whoever is given an artefact that of
+    /// the artefact.
     pub set: FeatureSet,
 }
 

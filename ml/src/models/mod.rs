@@ -96,7 +96,7 @@ pub enum FitError {
     Singular,
 }
 
-pub(crate) fn require(found: usize, needed: usize, cutoff: i32) -> Result<(), FitError> {
+fn require(found: usize, needed: usize, cutoff: i32) -> Result<(), FitError> {
     if found >= needed {
         Ok(())
     } else {

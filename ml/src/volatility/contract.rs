@@ -30,9 +30,13 @@ fn scales(name: &str, panel: &Panel, horizon: usize, cutoffs: &[NaiveDate]) -> V
     }
 }
 
-/// Whether two lists are the same but for how their sums were rounded, with no value in the same places.
-fn same(one: &[f64], other: &[f64]) -> bool {
-    let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * a.abs() || (a.is_nan() && b.is_nan());
+/// Whether two lists of a model are the same, with no value in the same places. The sums of the autoregression grow from
+/// one cutoff to the next and take rows in blocks, so that others beside it round differently.
+fn same(name: &str, one: &[f64], other: &[f64]) -> bool {
+    let close = |a: f64, b: f64| match name {
+        "autoregression" => (a - b).abs() <= 1e-12 * a.abs() || (a.is_nan() && b.is_nan()),
+        _ => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+    };
     one.len() == other.len() && one.iter().zip(other).all(|(&a, &b)| close(a, b))
 }
 
@@ -58,7 +62,7 @@ fn what_comes_later_changes_no_scale() {
             for instrument in 0..5 {
                 let (rows, known) = (panel.rows(instrument), before.rows(instrument));
                 let whole = &whole[0][rows][..known.len()];
-                assert!(same(&past[0][known], whole), "{name}, seed {seed}");
+                assert!(same(name, &past[0][known], whole), "{name}, seed {seed}");
             }
         }
     }
@@ -72,7 +76,7 @@ fn what_is_learned_for_a_cutoff_is_the_same_beside_others() {
     for name in MODELS {
         let together = scales(name, &panel, 1, &cutoffs);
         for (cutoff, together) in cutoffs.iter().zip(&together) {
-            assert!(same(&scales(name, &panel, 1, &[*cutoff])[0], together), "{name}");
+            assert!(same(name, &scales(name, &panel, 1, &[*cutoff])[0], together), "{name}");
         }
     }
 }

@@ -12,9 +12,10 @@
 
 use super::ScaleModel;
 use super::ranges::DayAndNight;
+use crate::days;
 use crate::features::{FeatureTable, Labels};
-use crate::models::{FitError, require};
-use crate::panel::Panel;
+use crate::models::FitError;
+use crate::panel::{Panel, Series};
 
 /// Shocks an instrument's level needs before a variance is expected.
 const LEVEL_FROM: usize = 60;
@@ -89,10 +90,11 @@ pub struct PooledGarch<'a> {
 impl ScaleModel for PooledGarch<'_> {
     fn scales(&self, labels: &Labels, cutoffs: &[i32]) -> Result<Vec<Vec<f64>>, FitError> {
         let each = cutoffs.iter().map(|&cutoff| {
-            let Some(garch) = Garch::fit(self.panel, self.shocks, cutoff) else {
-                require(0, LEVEL_FROM + 2, cutoff)?;
-                return Ok(vec![f64::NAN; self.panel.len()]);
-            };
+            let garch = Garch::fit(self.panel, self.shocks, cutoff).ok_or_else(|| {
+                let known = |series: Series<'_>| series.session.partition_point(|&session| session < cutoff);
+                let found = self.panel.iter().map(known).max().unwrap_or_default();
+                FitError::TooFewRows { before: days::date(cutoff), found, needed: LEVEL_FROM + 2 }
+            })?;
             let variances = garch.variances(self.panel, self.shocks, labels.horizon());
             Ok(variances.into_iter().map(f64::sqrt).collect())
         });

@@ -21,7 +21,8 @@ pub use garch::PooledGarch;
 pub use level::Reaction;
 pub(crate) use level::{Level, remembered_sessions};
 
-/// Something that learns how far instruments move: what is published ([`Autoregression`]) and its rival ([`PooledGarch`]).
+/// Something that learns how far instruments move: the autoregression that is published, as trainings use it by [`fit`] and
+/// [`scale()`] ([`Autoregression`]), and its rival ([`PooledGarch`]).
 pub trait ScaleModel {
     /// Learns once for each cutoff (days since 1970-01-01, rising), from nothing that was not known by then, and gives for
     /// each the scale (log return over the labels' horizon) of every row of the panel; NaN where it has none.

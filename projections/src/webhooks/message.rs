@@ -134,6 +134,7 @@ pub(super) fn of_model(model: &str, happened: ModelEvent) -> Option<Message> {
                 "model": model,
                 "version": registered.version,
                 "family": registered.plan.family,
+                "feature_set": registered.plan.feature_set,
                 "horizons": registered.plan.horizons,
                 "mode": registered.mode,
                 "trained_through": registered.trained_through,
