@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use almanac_store::Database;
 use almanac_store::log::{Frontier, LogReader};
@@ -46,8 +47,19 @@ async fn lived(folder: &Folder) -> Almanac {
         (scored["items"].as_array()?.len() >= 8 && heads["items"].as_array()?.len() >= 2).then_some(())
     })
     .await;
+    let session = reader.get("/status").await["last_session"].clone();
     assert!(quick.stop());
-    demo_in(folder, STILL, &[])
+    // It lives through one session more. What it writes after an export would be a fork in the house that the export moves to.
+    let still = demo_in(folder, STILL, &[]);
+    let reader = Person::at(&still.address);
+    eventually("a log at rest after another session", || async {
+        let before = reader.get("/status").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let after = reader.get("/status").await;
+        (after["last_session"] != session && before["head"] == after["head"]).then_some(())
+    })
+    .await;
+    still
 }
 
 /// Speaks SQL to the database below `folder`, past the service.
