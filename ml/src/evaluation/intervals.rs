@@ -280,11 +280,7 @@ impl Units {
     ///
     /// [`ScaleModel::scales`]: volatility::ScaleModel::scales
     pub fn learned(rows: &TestRows, scales: &[Vec<f64>]) -> Self {
-        let each = (0..rows.len()).map(|i| {
-            let scale = scales[usize::from(rows.fold[i])][rows.row[i] as usize];
-            if scale > 0.0 { scale } else { Scale::Har.of(rows.volatility[i], rows.horizon) }
-        });
-        Self { scale: Scale::Har, each: each.collect(), reaction: Reaction::default() }
+        Self::or_recent(rows, |fold, row| Some(scales[fold][row]).filter(|&scale| scale > 0.0))
     }
 
     /// What the autoregressions of volatility, one per fold, expect of each row.
@@ -293,14 +289,19 @@ impl Units {
     /// When there are fewer autoregressions than folds.
     pub fn har(rows: &TestRows, table: &FeatureTable, learned: &[Fitted]) -> Self {
         let mut values = Vec::new();
-        let each = (0..rows.len())
-            .map(|i| {
-                table.row(rows.row[i] as usize, &mut values);
-                volatility::scale(&learned[usize::from(rows.fold[i])], &values)
-                    .unwrap_or_else(|| Scale::Har.of(rows.volatility[i], rows.horizon))
-            })
-            .collect();
-        Self { scale: Scale::Har, each, reaction: Reaction::default() }
+        Self::or_recent(rows, |fold, row| {
+            table.row(row, &mut values);
+            volatility::scale(&learned[fold], &values)
+        })
+    }
+
+    /// What is expected for a fold of a row; where that is nothing, what the volatility of 20 days says.
+    fn or_recent(rows: &TestRows, mut expected: impl FnMut(usize, usize) -> Option<f64>) -> Self {
+        let each = (0..rows.len()).map(|i| {
+            expected(usize::from(rows.fold[i]), rows.row[i] as usize)
+                .unwrap_or_else(|| Scale::Har.of(rows.volatility[i], rows.horizon))
+        });
+        Self { scale: Scale::Har, each: each.collect(), reaction: Reaction::default() }
     }
 
     /// The same with another answer to what was missed.

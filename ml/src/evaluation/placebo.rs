@@ -2,8 +2,9 @@
 //!
 //! The same family learns and is scored three times on the same rows: with the true labels; with the labels of each session
 //! dealt out anew among its instruments, so that nothing of an instrument tells its return; and with the labels of so long
-//! before that no feature reaches them (half a year for the core), so that nothing of a day tells what comes. Whatever skill the last two show is not of the market but of
-//! chance or of a mistake in the way from bars to scores, and skill of the true labels counts only beyond it.
+//! before that no feature reaches them (half a year for the core), so that nothing of a day tells what comes. Whatever skill
+//! the last two show is not of the market but of chance or of a mistake in the way from bars to scores, and skill of the
+//! true labels counts only beyond it.
 //!
 //! To keep it cheap at most 100 instruments take part, evenly spaced by name, in at most the last four scored quarters: on
 //! 250 sessions the rank correlation of 100 instruments is known to about .006, and a mistake that lifts it beyond

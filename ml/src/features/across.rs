@@ -55,7 +55,10 @@ impl Sessions {
 
 /// Fills the columns of [`NAMES`] from those of the core.
 pub(super) fn fill(sessions: &Sessions, core: &[Vec<f64>], out: &mut [Vec<f64>]) {
-    let [market_1, market_5, dispersion, above_1, above_5, above_20, ranks @ ..] = out else { return };
+    // In the order of their names.
+    let (medians, out) = out.split_at_mut(2);
+    let (dispersion, out) = out.split_at_mut(1);
+    let (above, ranks) = out.split_at_mut(3);
     let (mut values, mut sorted, mut ranked) = (Vec::new(), Vec::new(), Vec::new());
     for rows in sessions.iter() {
         let put = |out: &mut [f64], value: &dyn Fn(usize) -> f64| {
@@ -63,27 +66,24 @@ pub(super) fn fill(sessions: &Sessions, core: &[Vec<f64>], out: &mut [Vec<f64>])
                 out[row as usize] = value(place);
             }
         };
-        let medians = [Some(&mut *market_1), Some(&mut *market_5), None, None, None];
-        let above = [Some(&mut *above_1), Some(&mut *above_5), Some(&mut *above_20), None, None];
-        let columns = LOOKED_AT.into_iter().zip(medians).zip(above).zip(ranks.iter_mut());
-        for (((feature, of_median), above), rank_of) in columns {
+        for (column, feature) in LOOKED_AT.into_iter().enumerate() {
             // The rows of a session lie far apart: they are brought together once.
             values.clear();
             values.extend(rows.iter().map(|&row| core[feature][row as usize]));
             sort(&values, &mut sorted);
             let median = median(&sorted);
-            if let Some(out) = of_median {
+            if let Some(out) = medians.get_mut(column) {
                 put(out, &|_| median);
             }
-            if let Some(out) = above {
+            if let Some(out) = above.get_mut(column) {
                 put(out, &|place| values[place] - median);
             }
             if feature == LR_1 {
                 let spread = spread(&sorted);
-                put(dispersion, &|_| spread);
+                put(&mut dispersion[0], &|_| spread);
             }
             rank(&sorted, values.len(), &mut ranked);
-            put(rank_of, &|place| ranked[place]);
+            put(&mut ranks[column], &|place| ranked[place]);
         }
     }
 }

@@ -33,10 +33,9 @@ pub(crate) use across::Sessions;
 pub(crate) use highs::{YEAR, below_high};
 pub use labels::Labels;
 pub use one_session::SessionFeatures;
-pub(crate) use ranges::parkinson;
+pub(crate) use ranges::{log_mean_variance, log_variance, parkinson};
 pub use sentiment::DailySentiment;
 pub use set::FeatureSet;
-pub(crate) use window::sum;
 
 /// The features of the core, in their order; every other set begins with them.
 pub const NAMES: [&str; 19] = [

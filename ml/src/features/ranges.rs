@@ -1,5 +1,6 @@
 //! What the prices of a day say about its variance, and the night before it apart from the day.
 
+use super::window::mean_of_last;
 use crate::panel::Series;
 
 /// Four times the logarithm of two: the variance of a driftless random walk is its squared log range over this
@@ -7,6 +8,20 @@ use crate::panel::Series;
 const PARKINSON: f64 = 4.0 * std::f64::consts::LN_2;
 /// What of the squared way from open to close is taken off half the squared range (Garman & Klass 1980).
 const GARMAN_KLASS: f64 = 2.0 * std::f64::consts::LN_2 - 1.0;
+
+/// Added to a variance before its logarithm is taken.
+const SMALLEST_VARIANCE: f64 = 1e-6;
+
+/// The logarithm of the mean variance of the last `window` rows up to the one at `t`, or of as many as there are from `first`
+/// on; NaN before it.
+pub(crate) fn log_mean_variance(variance: &[f64], window: usize, first: usize, t: usize) -> f64 {
+    log_variance(mean_of_last(variance, window, first, t))
+}
+
+/// The logarithm of a variance.
+pub(crate) fn log_variance(variance: f64) -> f64 {
+    libm::log(variance + SMALLEST_VARIANCE)
+}
 
 /// The variance of a day by its range (Parkinson 1980); NaN where high or low are missing. High and low of some sources
 /// contradict the close: it counts as traded.

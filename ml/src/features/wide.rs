@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::ranges::{Moves, place_in_range};
+use super::ranges::{Moves, log_mean_variance, place_in_range};
 use super::window::mean_of_last;
 use super::{across, calendar, highs, volume};
 use crate::panel::Series;
@@ -45,8 +45,6 @@ pub(super) const NAMES: [&str; OWN + across::NAMES.len()] = {
     }
     names
 };
-/// Added to a variance before its logarithm is taken.
-const SMALLEST_VARIANCE: f64 = 1e-6;
 
 /// Room for working, kept between instruments.
 #[derive(Default)]
@@ -132,7 +130,7 @@ fn mean_of_moves(moves: &[f64], window: usize, t: usize) -> f64 {
 }
 
 fn log_mean(variance: &[f64], window: usize, t: usize) -> f64 {
-    libm::log(mean_of_moves(variance, window, t) + SMALLEST_VARIANCE)
+    log_mean_variance(variance, window, 1, t)
 }
 
 #[cfg(test)]

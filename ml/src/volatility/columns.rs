@@ -3,7 +3,7 @@
 
 use super::SMALLEST_MOVE;
 use super::ranges::DayAndNight;
-use crate::features::{FeatureTable, Sessions, VOL_Z20, YEAR, below_high, sum};
+use crate::features::{FeatureTable, Sessions, VOL_Z20, YEAR, below_high, log_mean_variance, log_variance};
 use crate::panel::Panel;
 
 /// Windows of mean variance in rows, with the rows that must be there.
@@ -16,8 +16,6 @@ const WEIGHTED_FROM: usize = 20;
 const LONG_FROM: usize = 60;
 /// Rows of nights.
 const NIGHTS: usize = 22;
-/// Added to a variance before its logarithm is taken.
-const SMALLEST_VARIANCE: f64 = 1e-6;
 
 /// One column per name, one value per row of the panel from a session (days since 1970-01-01) on; NaN where it is not
 /// defined yet.
@@ -68,11 +66,8 @@ pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32) -> Vec
 fn mean_variance(variance: &[f64], window: usize, needed: usize, from: usize, out: &mut [f64]) {
     let first = variance.iter().take_while(|value| value.is_nan()).count();
     for t in first.max(from)..variance.len() {
-        let begin = (t + 1).saturating_sub(window).max(first);
-        let rows = t + 1 - begin;
-        if rows >= needed {
-            let mean = sum(&variance[begin..=t]) / rows as f64;
-            out[t - from] = libm::log(mean + SMALLEST_VARIANCE);
+        if window.min(t + 1 - first) >= needed {
+            out[t - from] = log_mean_variance(variance, window, first, t);
         }
     }
 }
@@ -85,7 +80,7 @@ fn weighted_squares(log_close: &[f64], kept: f64, from: usize, out: &mut [f64]) 
         sum = sum * kept + daily * daily;
         weight = weight * kept + 1.0;
         if t >= WEIGHTED_FROM.max(from) {
-            out[t - from] = libm::log(sum / weight + SMALLEST_VARIANCE);
+            out[t - from] = log_variance(sum / weight);
         }
     }
 }
