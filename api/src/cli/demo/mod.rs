@@ -22,6 +22,7 @@ use almanac_actors::settings::TrialSettings;
 use almanac_actors::supervisor::{ActorReport, ActorState};
 use almanac_domain::calendar::Calendar;
 use almanac_domain::clock::{Clock, SetClock};
+use almanac_domain::training_run::FeatureSet;
 use almanac_domain::values::{Mode, Session};
 use almanac_ml::simulator::MOST_COMPANIES;
 use almanac_projections::moment;
@@ -104,6 +105,10 @@ impl Demo {
         // The ensemble takes some thirty times as long, and nobody likes to wait for a demo.
         if effective.origin("family") == Origin::Default {
             "ridge".clone_into(&mut config.family);
+            // Which does not rank better by more columns, only slower (docs/forecasting.md).
+            if effective.origin("feature_set") == Origin::Default {
+                config.feature_set = FeatureSet::Core;
+            }
         }
         if effective.origin("trial.decide_after") == Origin::Default {
             config.trial =
