@@ -6,7 +6,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use almanac_domain::values::Digest;
+use almanac_domain::prediction as domain;
+use almanac_domain::values::{Digest, Session};
 use almanac_ml::explain::{Explainer, Explanation};
 use almanac_ml::features::SENTIMENT;
 use almanac_ml::{Abstention, Artefact, Inputs, Outcome};
@@ -56,7 +57,21 @@ pub struct Explained {
     /// The digest of the artefact that made it.
     pub artefact: String,
     /// What it is made of, or why it was abstained from.
-    pub outcome: Result<Explanation, Abstention>,
+    pub outcome: Result<Explanation, Unsaid>,
+}
+
+/// Why there was nothing to take apart.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Unsaid {
+    /// The version itself abstains.
+    #[error(transparent)]
+    Abstained(#[from] Abstention),
+    /// The version was too old to be asked.
+    #[error("the version learnt from data up to {trained_through}, too long ago to speak of the session")]
+    Expired {
+        /// The last session it learnt from.
+        trained_through: Session,
+    },
 }
 
 /// Whether a prediction that was made again is the one that was published.
@@ -99,6 +114,17 @@ impl Explanations {
         let _room = self.room.try_acquire().map_err(|_| ExplainError::Busy)?;
         let version = models::version(parts.database.pool(), &prediction.model, prediction.version).await;
         let version = version.map_err(TradeError::from)?.ok_or(ExplainError::NothingSaid)?;
+        let trained_through = version.trained_through;
+        if abstained(prediction, domain::Abstention::ExpiredModel)
+            && parts.is_expired(trained_through, prediction.as_of)
+        {
+            let outcome = Err(Unsaid::Expired { trained_through });
+            return Ok(Explained {
+                rebuilt: Rebuilt::Same,
+                artefact: version.artefact.sha256.to_string(),
+                outcome,
+            });
+        }
         let grounds = Grounds {
             artefact: version.artefact.sha256.to_string(),
             dataset: prediction.dataset.clone(),
@@ -113,7 +139,7 @@ impl Explanations {
             Ok(explanation) => compare(prediction, &Outcome::Predicted(explanation.reasons.predicted)),
             Err(reason) => compare(prediction, &Outcome::Abstained(reason.clone())),
         };
-        Ok(Explained { rebuilt, artefact: grounds.artefact, outcome })
+        Ok(Explained { rebuilt, artefact: grounds.artefact, outcome: outcome.map_err(Unsaid::Abstained) })
     }
 
     async fn explainer(
@@ -165,17 +191,12 @@ impl Explanations {
 
 /// Holds what came out now against what was published.
 fn compare(prediction: &Prediction, outcome: &Outcome) -> Rebuilt {
-    let equal = |equal: bool| if equal { Rebuilt::Same } else { Rebuilt::Differs };
-    let abstained = |word: almanac_domain::prediction::Abstention| {
-        let word = serde_json::to_value(word).ok();
-        let word = word.as_ref().and_then(|word| word.as_str());
-        equal(word.is_some() && word == prediction.abstention.as_deref())
-    };
+    let abstained = |why| if abstained(prediction, why) { Rebuilt::Same } else { Rebuilt::Differs };
     match (outcome, &prediction.forecast) {
         (Outcome::Abstained(reason), None) => abstained(abstention(reason)),
         (Outcome::Abstained(_), Some(_)) => Rebuilt::Differs,
         (Outcome::Predicted(predicted), published) => match (in_decimals(predicted, 0.0), published) {
-            (Err(_), None) => abstained(almanac_domain::prediction::Abstention::NotFinite),
+            (Err(_), None) => abstained(domain::Abstention::NotFinite),
             (Err(_), Some(_)) | (Ok(_), None) => Rebuilt::Differs,
             (Ok(mut made), Some(published)) => {
                 // What was published before these numbers were says nothing of them.
@@ -195,6 +216,12 @@ fn compare(prediction: &Prediction, outcome: &Outcome) -> Rebuilt {
             }
         },
     }
+}
+
+/// Whether a prediction was abstained from for this reason.
+fn abstained(prediction: &Prediction, why: domain::Abstention) -> bool {
+    let word = serde_json::to_value(why).ok();
+    word.as_ref().and_then(Value::as_str).is_some_and(|word| Some(word) == prediction.abstention.as_deref())
 }
 
 /// Every number that the version itself says, in the order of their names; the drift beside it is the data's.

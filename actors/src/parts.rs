@@ -9,6 +9,7 @@ use almanac_store::Database;
 use almanac_store::clock::Entropy;
 use almanac_store::log::CommandBus;
 use almanac_store::objects::Objects;
+use chrono::TimeDelta;
 use tokio::sync::Semaphore;
 
 use crate::market::Market;
@@ -65,6 +66,12 @@ impl Parts {
     /// The calendar of the exchange that is followed.
     pub fn calendar(&self) -> Calendar {
         Calendar::of(&self.settings.exchange)
+    }
+
+    /// Whether a version whose data ended at `trained_through` may not speak of `session` any more.
+    pub fn is_expired(&self, trained_through: Session, session: Session) -> bool {
+        let after = trained_through + TimeDelta::days(1);
+        self.calendar().sessions(after, session).count() > self.settings.expire_after as usize
     }
 
     /// The last session that has closed and settled by now.

@@ -64,7 +64,7 @@ impl Trade for Projector {
             Step::Switched => Ok(Progress::More),
             // Busy: another node is at it, and rings its own bells.
             Step::Idle | Step::Busy | Step::Retired => Ok(Progress::Idle),
-            Step::Stopped { ordinal, error } => {
+            Step::Stopped { ordinal, error } | Step::Waits { ordinal, error } => {
                 Err(TradeError::Held(format!("event {ordinal} cannot be applied: {error}")))
             }
         }

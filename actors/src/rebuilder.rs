@@ -2,7 +2,8 @@
 //!
 //! 1. A rebuild is a row in the database: a pass looks whether there is one and goes on with it where it stands, whoever
 //!    was killed over it before.
-//! 2. One node at a time does this, by a lease. It saves work; what makes it right is the checkpoint of each build.
+//! 2. One node of each version of the program does this, by a lease, for the tables of its own projections. It saves work;
+//!    what makes it right is the checkpoint of each build.
 //! 3. What is ready, and what was live before the last switch, is kept level with the live tables, so that a switch to
 //!    either takes a moment. Switching is the administrator's.
 
@@ -22,6 +23,13 @@ use crate::trade::{Progress, Trade, TradeError};
 
 /// After this time another node goes on with what a killed one has left.
 const LEASE: Duration = Duration::from_secs(5);
+
+/// The lease of all programs with these versions of the projections. Versions only grow, so their sum tells programs apart
+/// of which one replaces the other.
+pub fn lease_of(subscriptions: &[Subscription]) -> String {
+    let versions: i64 = subscriptions.iter().map(|subscription| i64::from(subscription.version())).sum();
+    format!("rebuilds {versions}")
+}
 
 /// Carries out rebuilds.
 pub struct Rebuilder {
@@ -52,15 +60,15 @@ impl Rebuilder {
         Ok(subscriptions)
     }
 
-    /// Whether this node is the one that rebuilds.
-    async fn leads(&self) -> Result<bool, TradeError> {
+    /// Whether this node is the one that rebuilds for its version of the program.
+    async fn leads(&self, subscriptions: &[Subscription]) -> Result<bool, TradeError> {
         let (pool, mut lease) = (self.database.pool(), self.lease.lock().await);
         if let Some(held) = lease.as_ref()
             && leases::renew(pool, held, LEASE).await?
         {
             return Ok(true);
         }
-        *lease = leases::take(&self.database, "rebuilds", self.holder, LEASE).await?;
+        *lease = leases::take(&self.database, &lease_of(subscriptions), self.holder, LEASE).await?;
         Ok(lease.is_some())
     }
 
@@ -82,18 +90,22 @@ impl Trade for Rebuilder {
         let subscriptions = self.subscriptions.get_or_try_init(|| self.install()).await?;
         let builds = Build::all(&self.database).await?;
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&builds);
-        if builds.is_empty() {
+        let mut tended: Vec<&Subscription> = Vec::new();
+        for subscription in subscriptions {
+            if builds.iter().any(|build| subscription.fills(build)) {
+                tended.push(subscription);
+            }
+        }
+        if tended.is_empty() {
             self.resign().await?;
             return Ok(Progress::Idle);
         }
-        if !self.leads().await? {
+        if !self.leads(subscriptions).await? {
             return Ok(Progress::Idle);
         }
         let mut progress = Progress::Idle;
-        for subscription in subscriptions {
-            if builds.iter().any(|build| build.name == subscription.name())
-                && subscription.tend().await? == Tended::More
-            {
+        for subscription in tended {
+            if subscription.tend().await? == Tended::More {
                 progress = Progress::More;
             }
         }

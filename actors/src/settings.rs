@@ -201,8 +201,14 @@ impl TrialSettings {
         horizons.dedup();
         let longest = horizons.iter().map(|horizon| horizon.sessions()).max().unwrap_or(1);
         let decide_after = self.decide_after.max(TrialRule::fewest(longest));
-        let latest = self.latest.max(decide_after + longest);
+        let latest = self.latest_of(decide_after, longest);
         TrialRule::new(horizons, decide_after, latest, self.significance)
+    }
+
+    /// The latest session of a trial that is decided on so many at horizons up to `longest`: when all of them can be scored
+    /// and a quarter as many have passed, so that a round that was missed does not end it undecided.
+    pub fn latest_of(&self, decide_after: u32, longest: u32) -> u32 {
+        self.latest.max(decide_after.saturating_add(decide_after / 4).saturating_add(longest))
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use almanac_domain::ids;
 use almanac_domain::model::{Model, ModelCommand, ModelRefusal};
+use almanac_domain::paired::paired_test;
 use almanac_domain::trial::{TrialEvidence, TrialRule};
 use almanac_domain::values::{Horizon, Measure, Probability, Session};
-use almanac_ml::evaluation::paired_test;
 use almanac_projections::trials::{self, OpenTrial, PairedSession};
 use almanac_projections::{ingestions, models, predictions};
 use almanac_store::log::{Cause, CommandError, EventKey, Issued, LogReader, Until, wait_for};

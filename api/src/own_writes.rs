@@ -21,8 +21,7 @@ use crate::state::{PATIENCE, State};
 /// Where the reads are that can wait.
 pub const BELOW: &str = "/api/v1/";
 
-/// So many reads wait at once in one process; further ones are asked to come again. Anybody may name any event, also one
-/// that will never be.
+/// So many reads wait at once in one process; further ones are asked to come again.
 pub const MOST_WAITING: usize = 256;
 
 /// How often it is looked whether an event is sealed.
@@ -52,6 +51,10 @@ async fn wait(request: &ServiceRequest) -> Result<(), Problem> {
     // Most of the time there is nothing to wait for.
     if is_shown(database, &key, read_by(path)).await? {
         return Ok(());
+    }
+    // An answer names what is committed: for anything else nobody's room is taken.
+    if LogReader::new(database).cause(&key).await?.is_none() {
+        return Err(Kind::NotYet.into());
     }
     let _turn = state.waiting.try_acquire().map_err(|_| Kind::Unavailable)?;
     let until = Instant::now() + PATIENCE;

@@ -104,7 +104,7 @@ impl Refusal for WebhookEndpointRefusal {
     fn kind(&self) -> Kind {
         match self {
             Self::Absent => Kind::Absent,
-            Self::AlreadyExists => Kind::Refused,
+            Self::AlreadyExists | Self::SecretReplaced => Kind::Refused,
             Self::NoEventType | Self::UnknownEventType(_) => Kind::Invalid,
         }
     }

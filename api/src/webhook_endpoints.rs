@@ -3,9 +3,11 @@
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use almanac_actors::dispatcher::{EndpointSecrets, check_url};
 use almanac_domain::account::vault::{ENDPOINT_SECRET, ENDPOINT_URL};
-use almanac_domain::webhook_endpoint::{WebhookEndpoint as Aggregate, WebhookEndpointCommand as Command};
+use almanac_domain::webhook_endpoint::{
+    WebhookEndpoint as Aggregate, WebhookEndpointCommand as Command, WebhookEndpointRefusal,
+};
 use almanac_projections::webhook_endpoints::{self as endpoints, WebhookEndpoint};
-use almanac_store::log::{Committed, Extras};
+use almanac_store::log::{CommandError, Committed, Extras, LogReader};
 use almanac_store::vault::{self, VaultRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +18,9 @@ use crate::commands::{Accepted, Order, after};
 use crate::problem::{Kind, Problem};
 use crate::reads::Items;
 use crate::state::State;
+
+/// So often a secret is made anew because another one was made meanwhile.
+const ROTATION_TRIES: u32 = 5;
 
 /// An endpoint to register.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -161,13 +166,11 @@ pub async fn change_endpoint(
     change: web::Json<EndpointChange>,
 ) -> Result<web::Json<Accepted>, Problem> {
     let by = order.caller.id;
-    let present = own(&state, &order.caller, *id).await?;
     let extras = match &change.url {
         Some(url) => Extras::none().put_vault(url_row(&state, by, *id, url)?),
         None => Extras::none(),
     };
-    let event_types = change.event_types.clone().unwrap_or(present.event_types);
-    let command = Command::ChangeEndpoint { by, event_types };
+    let command = Command::ChangeEndpoint { by, event_types: change.event_types.clone() };
     let changed = carry_out(&state, &order, *id, command, &*change, extras).await?;
     Ok(web::Json(Accepted::from(&changed)))
 }
@@ -203,13 +206,30 @@ pub async fn rotate_secret(
     order: Order,
     id: web::Path<Uuid>,
 ) -> Result<web::Json<NewSecret>, Problem> {
-    let by = order.caller.id;
-    own(&state, &order.caller, *id).await?;
-    let rotated = secrets_of(&state, *id).await?.rotated(&state.parts.entropy, state.now());
-    let extras = Extras::none().put_vault(secret_row(by, *id, &rotated));
-    let done = carry_out(&state, &order, *id, Command::RotateSecret { by }, &(), extras).await?;
+    let (by, issued) = (order.caller.id, order.issued(&())?);
+    let mut tries = 0;
+    let (done, rotated) = loop {
+        tries += 1;
+        // Counted before the secret is read: one that is replaced in between is refused, and made anew beside that.
+        let seen = rotations(&state, *id).await?;
+        let rotated = secrets_of(&state, *id).await?.rotated(&state.parts.entropy, state.now());
+        let extras = Extras::none().put_vault(secret_row(by, *id, &rotated));
+        let command = Command::RotateSecret { by, seen };
+        let done = state.parts.bus.execute_with::<Aggregate>(&id.to_string(), command, &issued, extras).await;
+        match done {
+            Err(CommandError::Refused(WebhookEndpointRefusal::SecretReplaced)) if tries < ROTATION_TRIES => {}
+            done => break (done?, rotated),
+        }
+    };
     let secrets = if done.repeated { secrets_of(&state, *id).await? } else { rotated };
     Ok(web::Json(NewSecret { secret: secrets.current().to_string(), after: after(&done) }))
+}
+
+/// How often the secret of an endpoint was replaced.
+async fn rotations(state: &State, endpoint: Uuid) -> Result<u32, Problem> {
+    let log = LogReader::new(&state.parts.database);
+    let stream = log.stream("webhook_endpoint", &endpoint.to_string()).await?;
+    Ok(stream.iter().filter(|event| event.event_type == "SecretRotated").count() as u32)
 }
 
 /// Calls an endpoint again.

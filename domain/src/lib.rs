@@ -23,6 +23,7 @@ pub mod ids;
 pub mod ingestion;
 pub mod instrument;
 pub mod model;
+pub mod paired;
 pub mod prediction;
 pub mod scoring;
 pub mod training_run;

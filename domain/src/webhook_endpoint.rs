@@ -34,13 +34,15 @@ pub enum WebhookEndpointCommand {
     ChangeEndpoint {
         /// Who asks.
         by: Uuid,
-        /// What it asks for from now on.
-        event_types: Vec<String>,
+        /// What it asks for from now on; nothing where that stays.
+        event_types: Option<Vec<String>>,
     },
     /// Replaces its secret.
     RotateSecret {
         /// Who asks.
         by: Uuid,
+        /// How often it had been replaced when the new one was made, which signs beside that of then.
+        seen: u32,
     },
     /// Stops calling it.
     DisableEndpoint {
@@ -118,6 +120,9 @@ pub enum WebhookEndpointRefusal {
     /// The id is taken.
     #[error("the webhook endpoint exists already")]
     AlreadyExists,
+    /// The secret was replaced by somebody else meanwhile.
+    #[error("the secret was replaced a moment ago")]
+    SecretReplaced,
     /// It asks for nothing.
     #[error("a webhook endpoint asks for at least one event type")]
     NoEventType,
@@ -140,6 +145,8 @@ pub enum WebhookEndpoint {
         event_types: Vec<String>,
         /// Whether it is called.
         enabled: bool,
+        /// How often its secret was replaced.
+        rotations: u32,
     },
     /// Removed for good.
     Removed,
@@ -152,7 +159,7 @@ impl WebhookEndpoint {
         command: WebhookEndpointCommand,
     ) -> Result<Vec<WebhookEndpointEvent>, WebhookEndpointRefusal> {
         use WebhookEndpointCommand as C;
-        let (owner, asked, enabled) = match (self, &command) {
+        let (owner, asked, enabled, rotations) = match (self, &command) {
             (Self::Absent, C::RegisterEndpoint { by, event_types }) => {
                 offered(event_types)?;
                 return Ok(vec![EndpointRegistered { owner: *by, event_types: event_types.clone() }.into()]);
@@ -161,18 +168,25 @@ impl WebhookEndpoint {
                 return Err(WebhookEndpointRefusal::AlreadyExists);
             }
             (Self::Absent | Self::Removed, _) => return Err(WebhookEndpointRefusal::Absent),
-            (Self::Registered { owner, event_types, enabled }, _) => (*owner, event_types, *enabled),
+            (Self::Registered { owner, event_types, enabled, rotations }, _) => {
+                (*owner, event_types, *enabled, *rotations)
+            }
         };
         let mine = |by: Uuid| if by == owner { Ok(()) } else { Err(WebhookEndpointRefusal::Absent) };
         let change: Option<WebhookEndpointEvent> = match command {
             C::RegisterEndpoint { .. } => None,
             C::ChangeEndpoint { by, event_types } => {
                 mine(by)?;
-                offered(&event_types)?;
-                (event_types != *asked).then(|| EndpointChanged { event_types }.into())
+                event_types.as_deref().map_or(Ok(()), offered)?;
+                event_types
+                    .filter(|event_types| event_types != asked)
+                    .map(|event_types| EndpointChanged { event_types }.into())
             }
-            C::RotateSecret { by } => {
+            C::RotateSecret { by, seen } => {
                 mine(by)?;
+                if seen != rotations {
+                    return Err(WebhookEndpointRefusal::SecretReplaced);
+                }
                 Some(SecretRotated {}.into())
             }
             C::DisableEndpoint { by, reason } => {
@@ -196,7 +210,7 @@ impl WebhookEndpoint {
         match (&mut *self, event) {
             (state, WebhookEndpointEvent::EndpointRegistered(registered)) => {
                 let EndpointRegistered { owner, event_types } = registered;
-                *state = Self::Registered { owner, event_types, enabled: true };
+                *state = Self::Registered { owner, event_types, enabled: true, rotations: 0 };
             }
             (state, WebhookEndpointEvent::EndpointRemoved(_)) => *state = Self::Removed,
             (Self::Registered { event_types, .. }, WebhookEndpointEvent::EndpointChanged(changed)) => {
@@ -204,8 +218,8 @@ impl WebhookEndpoint {
             }
             (Self::Registered { enabled, .. }, WebhookEndpointEvent::EndpointDisabled(_)) => *enabled = false,
             (Self::Registered { enabled, .. }, WebhookEndpointEvent::EndpointEnabled(_)) => *enabled = true,
-            (Self::Registered { .. }, WebhookEndpointEvent::SecretRotated(_))
-            | (Self::Absent | Self::Removed, _) => {}
+            (Self::Registered { rotations, .. }, WebhookEndpointEvent::SecretRotated(_)) => *rotations += 1,
+            (Self::Absent | Self::Removed, _) => {}
         }
     }
 }
@@ -254,13 +268,35 @@ mod tests {
     fn a_stranger_learns_nothing_of_the_endpoint() {
         let endpoint: WebhookEndpoint = given([registered()]);
         for command in [
-            WebhookEndpointCommand::RotateSecret { by: STRANGER },
+            WebhookEndpointCommand::RotateSecret { by: STRANGER, seen: 0 },
             WebhookEndpointCommand::RemoveEndpoint { by: STRANGER },
             WebhookEndpointCommand::EnableEndpoint { by: STRANGER },
             WebhookEndpointCommand::DisableEndpoint { by: Some(STRANGER), reason: "owner".into() },
         ] {
             assert_eq!(endpoint.decide(command), Err(WebhookEndpointRefusal::Absent));
         }
+    }
+
+    #[test]
+    fn a_secret_made_beside_one_that_is_replaced_meanwhile_is_refused() {
+        let mut endpoint: WebhookEndpoint = given([registered()]);
+        let rotate = |seen| WebhookEndpointCommand::RotateSecret { by: OWNER, seen };
+        let rotated = endpoint.decide(rotate(0)).expect("granted");
+        for event in rotated {
+            endpoint.apply(event);
+        }
+        assert_eq!(endpoint.decide(rotate(0)), Err(WebhookEndpointRefusal::SecretReplaced));
+        assert_eq!(endpoint.decide(rotate(1)).map(|events| events.len()), Ok(1));
+    }
+
+    #[test]
+    fn what_a_change_leaves_out_stays() {
+        let endpoint: WebhookEndpoint = given([registered()]);
+        let change =
+            |event_types| endpoint.decide(WebhookEndpointCommand::ChangeEndpoint { by: OWNER, event_types });
+        assert_eq!(change(None), Ok(vec![]));
+        assert_eq!(change(Some(vec![])), Err(WebhookEndpointRefusal::NoEventType));
+        assert_eq!(change(Some(vec!["model.promoted".into()])).map(|events| events.len()), Ok(1));
     }
 
     #[test]
@@ -278,7 +314,7 @@ mod tests {
     #[test]
     fn a_removed_endpoint_is_gone_for_good() {
         let gone: WebhookEndpoint = given([registered(), EndpointRemoved {}.into()]);
-        let rotate = WebhookEndpointCommand::RotateSecret { by: OWNER };
+        let rotate = WebhookEndpointCommand::RotateSecret { by: OWNER, seen: 0 };
         assert_eq!(gone.decide(rotate), Err(WebhookEndpointRefusal::Absent));
         let again = WebhookEndpointCommand::RegisterEndpoint { by: OWNER, event_types: vec!["*".into()] };
         assert_eq!(gone.decide(again), Err(WebhookEndpointRefusal::AlreadyExists));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefact;
 use crate::days;
-use crate::features::{FeatureSet, FeatureTable, Inputs, known_news, of_the_session};
+use crate::features::{FeatureSet, FeatureTable, Inputs, of_the_session};
 
 /// Sessions that are held against the reference together: a month, so that every weekday is in it alike.
 pub const WINDOW: usize = 20;
@@ -119,10 +119,9 @@ pub fn measure(artefact: &Artefact, inputs: &Inputs<'_>, session: NaiveDate) -> 
     if !inputs.names().iter().eq(artefact.features.iter()) || reference.len() != artefact.features.len() {
         return Vec::new();
     }
-    let panel = inputs.panel.as_of(session);
-    let news = inputs.sentiment.map(|news| known_news(news, session));
-    let table = FeatureTable::compute(&Inputs { panel: &panel, sentiment: news.as_deref(), ..inputs });
-    let sessions = panel.sessions();
+    let known = inputs.known_at(session);
+    let table = FeatureTable::compute(&known.inputs());
+    let sessions = known.panel.sessions();
     let Some(&first) = sessions.get(sessions.len().saturating_sub(WINDOW)) else { return Vec::new() };
     let first = days::day(first);
     let rows: Vec<usize> =

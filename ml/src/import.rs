@@ -11,7 +11,7 @@ use crate::conformal::Scale;
 use crate::days;
 use crate::drift::FeatureReference;
 use crate::evaluation::{self, CALIBRATION_QUARTERS, TestRows, Units, Walk, quarters, quarters_after};
-use crate::features::{FeatureTable, Inputs, Labels, known_news};
+use crate::features::{FeatureTable, Inputs, Labels};
 use crate::leaks::{self, LeakReport};
 use crate::models::{Family, FitError, Fitted, Onnx, Spread, Task, drift};
 use crate::onnx::OnnxError;
@@ -108,9 +108,8 @@ pub fn import(
     let mut steps = Steps { done: 0, all: 2 + 2 * horizons.len(), progress };
 
     steps.next(Stage::Features)?;
-    let panel = inputs.panel.as_of(as_of);
-    let news = inputs.sentiment.map(|news| known_news(news, as_of));
-    let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), ..*inputs };
+    let known = inputs.known_at(as_of);
+    let (panel, inputs) = (&known.panel, known.inputs());
     let features = FeatureTable::compute(&inputs);
     let scales = volatility::table(&inputs, &features);
     let first_unseen = spec.learnt_through.map(|last| last + Days::new(1));
@@ -123,8 +122,8 @@ pub fn import(
         let enough = second + Months::new(1) <= course.last_session;
         (course.test_start, burn_in) = if enough { (second, 1) } else { (first, 0) };
     }
-    let known = spec.learnt_through.unwrap_or(as_of);
-    let spread = Spread::of(&features, days::day(known));
+    let seen_through = spec.learnt_through.unwrap_or(as_of);
+    let spread = Spread::of(&features, days::day(seen_through));
 
     steps.next(Stage::LeakChecks)?;
     let checks = leaks::check_features(&inputs, &features, &FeatureTable::compute, spec.seed);
@@ -138,14 +137,14 @@ pub fn import(
         steps.next(Stage::Fitting { horizon })?;
         let onnx = Onnx::new(file.clone(), spread.clone());
         let onnx = onnx.map_err(|source| ImportError::File { horizon, source })?;
-        let labels = Labels::new(&panel, &features, horizon);
+        let labels = Labels::new(panel, &features, horizon);
         let task = Task { features: &features, labels: &labels };
         let fitted = Fitted::Onnx(onnx);
         check_numbers(&task, &fitted)?;
 
         steps.next(Stage::Evaluating { horizon })?;
         let folds = quarters(course.test_start, burn_in, course.last_session);
-        let rows = TestRows::collect(&panel, &task, folds);
+        let rows = TestRows::collect(panel, &task, folds);
         let everywhere = vec![fitted.clone(); rows.folds.len()];
         let walk = Walk { predicted: rows.predict(&task, &everywhere), fitted: everywhere };
         let starts = rows.folds.iter().map(|fold| days::day(fold.start));
@@ -154,7 +153,7 @@ pub fn import(
         let units = Units::har(&rows, &scales, &learned);
         let evaluation = evaluation::evaluate(&task, &rows, &walk, &units)?;
         report.suspicions.extend(leaks::suspicions(&evaluation));
-        let calibration = last_year(&panel, &rows, &walk.predicted, &units, course.last_session)?;
+        let calibration = last_year(panel, &rows, &walk.predicted, &units, course.last_session)?;
         models.push(HorizonModel {
             horizon,
             training_rows: 0,

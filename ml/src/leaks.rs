@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bars::Bars;
 use crate::days;
 use crate::evaluation::HorizonEvaluation;
-use crate::features::{FeatureTable, Inputs, Labels, SessionFeatures, known_news};
+use crate::features::{FeatureTable, Inputs, Labels, SessionFeatures};
 use crate::models::{Family, FitError, Task};
 use crate::panel::Panel;
 use crate::volatility;
@@ -116,10 +116,9 @@ pub fn check_table(
     ];
     for cut in cuts {
         let session = sessions[cut];
-        let known = inputs.panel.as_of(session);
-        let news = inputs.sentiment.map(|news| known_news(news, session));
-        let early = compute(&Inputs { panel: &known, sentiment: news.as_deref(), ..*inputs });
-        let failure = difference(inputs.panel, table, &known, &early, session);
+        let known = inputs.known_at(session);
+        let early = compute(&known.inputs());
+        let failure = difference(inputs.panel, table, &known.panel, &early, session);
         checks.push(LeakCheck { kind: LeakKind::Truncation, case: format!("cut after {session}"), failure });
     }
     let session = sessions[random.random_range(sessions.len() / 2..sessions.len() - 1)];

@@ -13,7 +13,7 @@ use crate::evaluation::{
     self, CALIBRATION_QUARTERS, Evaluation, HorizonEvaluation, TestRows, Units, calibrate, quarter_start,
     quarters, quarters_after, walk_forward,
 };
-use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, Labels};
 use crate::leaks::{self, LeakCheck, LeakReport};
 use crate::models::{Family, FitError, Spread, Task, drift};
 use crate::panel::Panel;
@@ -23,6 +23,9 @@ use crate::volatility;
 const TEST_SHARE: f64 = 0.25;
 /// Sessions the first model of a walk-forward learns from at least, besides those its labels and the embargo take.
 const LEAST_LEARNING: usize = 20;
+
+/// The code that trains here: its version and a digest of its source, as `0.1.0+1a2b3c4d5e6f`.
+const CODE: &str = env!("TRAINING_CODE");
 
 /// What is to be trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,7 +57,7 @@ impl Default for TrainingSpec {
             scale: Scale::Har,
             test_start: None,
             seed: 42,
-            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            code_version: CODE.to_owned(),
         }
     }
 }
@@ -160,9 +163,8 @@ pub(crate) fn train_by(
     let mut steps = Steps { done: 0, all: 2 + 2 * horizons.len(), progress };
 
     steps.next(Stage::Features)?;
-    let panel = inputs.panel.as_of(as_of);
-    let news = inputs.sentiment.map(|news| known_news(news, as_of));
-    let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), set: spec.features };
+    let known = inputs.looking_at(spec.features).known_at(as_of);
+    let (panel, inputs) = (&known.panel, known.inputs());
     let features = compute(&inputs);
     let course = Course::of(&inputs, &features, &horizons, spec.test_start)?;
 
@@ -178,7 +180,7 @@ pub(crate) fn train_by(
     let (mut models, mut evaluations) = (Vec::new(), Vec::new());
     for &horizon in &horizons {
         steps.next(Stage::Fitting { horizon })?;
-        let labels = Labels::new(&panel, &features, horizon);
+        let labels = Labels::new(panel, &features, horizon);
         let task = Task { features: &features, labels: &labels };
         report.checks.push(leaks::check_purge(
             &features,
@@ -193,8 +195,8 @@ pub(crate) fn train_by(
         }
         refuse_leaks(&report)?;
         let folds = quarters(course.test_start, CALIBRATION_QUARTERS, course.last_session);
-        let placebo = evaluation::placebo(&panel, &task, spec.family, &folds, spec.seed)?;
-        let rows = TestRows::collect(&panel, &task, folds).embargoed(&panel, horizon);
+        let placebo = evaluation::placebo(panel, &task, spec.family, &folds, spec.seed)?;
+        let rows = TestRows::collect(panel, &task, folds).embargoed(panel, horizon);
         // Published forecasts come from a model that knows every label ended by `as_of`.
         let everything = days::day(as_of) + 1;
         let mut walk = walk_forward(&task, &rows, spec.family, &[everything])?;
@@ -211,7 +213,7 @@ pub(crate) fn train_by(
         let mut evaluation = evaluation::evaluate(&task, &rows, &walk, &units)?;
         evaluation.placebo = Some(placebo);
         report.suspicions.extend(leaks::suspicions(&evaluation));
-        let calibration = last_year(&panel, &rows, &walk.predicted, &units, course.last_session)?;
+        let calibration = last_year(panel, &rows, &walk.predicted, &units, course.last_session)?;
         let fitted = walk.fitted.pop().ok_or(FitError::Singular)?;
         let training_rows = (0..features.len()).filter(|&row| task.labelled(row)).count();
         let drift = drift(&task, everything);

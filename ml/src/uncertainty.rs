@@ -5,16 +5,16 @@ use chrono::NaiveDate;
 use crate::artefact::{Artefact, HorizonModel};
 use crate::conformal::Scale;
 use crate::days;
-use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, STD_20, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, STD_20};
 use crate::models::Task;
 use crate::panel::Panel;
 use crate::volatility::{self, Level, Reaction, remembered_sessions};
 
 /// What scales are computed from; nothing where the 20-day volatility is enough.
-pub(crate) struct Uncertainty(Option<Known>);
+pub(crate) struct Uncertainty(Option<Scales>);
 
-/// What is known at the end of a session.
-struct Known {
+/// What the scales of a session's forecasts are made of.
+struct Scales {
     panel: Panel,
     session: i32,
     table: FeatureTable,
@@ -28,19 +28,18 @@ impl Uncertainty {
         if artefact.models.iter().all(|model| model.volatility.is_none()) {
             return Self(None);
         }
-        let panel = inputs.panel.as_of(session);
-        let news = inputs.sentiment.map(|news| known_news(news, session));
         // Whoever makes the same of every row needs no more of it than whether there is enough before it, which any set tells.
         let looks = artefact.models.iter().any(|model| model.fitted.looks_at_features());
         let set = if looks { inputs.set } else { FeatureSet::Core };
-        let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), set };
-        let first = first_that_counts(artefact, &panel);
-        let features = FeatureTable::compute_from(&inputs, first);
-        let table = volatility::table_from(&inputs, &features, first);
+        let known = inputs.looking_at(set).known_at(session);
+        let panel = &known.panel;
+        let first = first_that_counts(artefact, panel);
+        let features = FeatureTable::compute_from(&known.inputs(), first);
+        let table = volatility::table_from(&known.inputs(), &features, first);
         let session = days::day(session);
         let levels =
-            artefact.models.iter().map(|model| level(model, &panel, &features, &table, session)).collect();
-        Self(Some(Known { panel, session, table, levels }))
+            artefact.models.iter().map(|model| level(model, panel, &features, &table, session)).collect();
+        Self(Some(Scales { panel: known.panel, session, table, levels }))
     }
 
     /// The correction that the scales of the artefact's model at `position` hold.
@@ -65,7 +64,7 @@ fn first_that_counts(artefact: &Artefact, panel: &Panel) -> i32 {
     sessions.get(first).map_or(i32::MIN, |&session| days::day(session))
 }
 
-impl Known {
+impl Scales {
     fn scale(&self, position: usize, model: &HorizonModel, key: &str) -> Option<f64> {
         let instrument = self.panel.position(key)?;
         let rows = self.panel.rows(instrument);

@@ -116,7 +116,8 @@ impl Database {
         Ok(Self { pool, commands, alone, _lines: lines, bells, sightings: Arc::default() })
     }
 
-    /// Applies every migration that is not applied yet.
+    /// Applies every migration that is not applied yet. Those that a newer program has applied are left alone: older
+    /// nodes go on beside it, also after a restart.
     ///
     /// # Errors
     /// When a migration fails or an applied one differs from the one in this binary.
@@ -125,7 +126,8 @@ impl Database {
         // for its own table in vain and begin again.
         let mut connection = self.connect_apart().await?;
         connection.execute("set search_path = public").await?;
-        MIGRATIONS.run(&mut connection).await?;
+        let migrations = MIGRATIONS.migrations.clone();
+        Migrator { migrations, ignore_missing: true, ..Migrator::DEFAULT }.run(&mut connection).await?;
         connection.close().await?;
         Ok(())
     }

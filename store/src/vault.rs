@@ -1,5 +1,6 @@
 //! The vault: everything personal, typed by a person, or secret. Events name a row's id and never its value.
 
+use almanac_domain::account::{Account, AccountErased, AccountEvent};
 use cqrs_es::{Aggregate, DomainEvent};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -59,10 +60,18 @@ pub async fn of_owner(pool: &PgPool, owner: Uuid, kind: &str) -> Result<Vec<Vaul
     .await?)
 }
 
-/// Puts a row, replacing the one with the same id if it belongs to the same owner.
+/// Puts a row, replacing the one with the same id if it belongs to the same owner. Of an owner who is erased it keeps
+/// nothing, also when both happen at once: whoever puts waits for the erasure, and the erasure for whoever puts.
 pub(crate) async fn put(connection: &mut PgConnection, row: &VaultRow) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_advisory_xact_lock_shared(hashtextextended('vault of ' || $1::text, 0))")
+        .bind(row.owner)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
-        "insert into vault (id, owner, kind, value) values ($1, $2, $3, $4)
+        "insert into vault (id, owner, kind, value)
+         select $1, $2, $3, $4
+          where not exists (select 1 from events where aggregate_type = $5 and aggregate_id = $2::text
+                               and event_type = $6)
          on conflict (id) do update set value = excluded.value, kind = excluded.kind, put_at = clock_timestamp()
           where vault.owner = excluded.owner",
     )
@@ -70,6 +79,8 @@ pub(crate) async fn put(connection: &mut PgConnection, row: &VaultRow) -> Result
     .bind(row.owner)
     .bind(&row.kind)
     .bind(&row.value)
+    .bind(Account::TYPE)
+    .bind(AccountEvent::from(AccountErased {}).event_type())
     .execute(connection)
     .await?;
     Ok(())
@@ -81,6 +92,10 @@ pub(crate) async fn forget(connection: &mut PgConnection, id: Uuid) -> Result<()
 }
 
 pub(crate) async fn forget_all_of(connection: &mut PgConnection, owner: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('vault of ' || $1::text, 0))")
+        .bind(owner)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("delete from vault where owner = $1").bind(owner).execute(connection).await?;
     Ok(())
 }

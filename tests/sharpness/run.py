@@ -37,6 +37,9 @@ LONGEST_TEST = 240
 # The package whose tests drive the real binary, which is then built as well.
 BINARY = "almanac-tests"
 
+# Each breakage is built once and run once: what is broken here is not worth optimising.
+QUICK = ["--config", "profile.dev.opt-level=0", "--config", "profile.dev.package.almanac-store.opt-level=0"]
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -99,7 +102,7 @@ class Workshop:
             arguments = ["build", "--workspace", "--test", target]
             arguments += ["--bin", "almanac"] if package == BINARY else []
         done = subprocess.run(
-            [*self.cargo, *arguments, "--locked", "--message-format", "json-render-diagnostics"],
+            [*self.cargo, *arguments, *QUICK, "--locked", "--message-format", "json-render-diagnostics"],
             cwd=self.tree, env=self.environment, capture_output=True, text=True, errors="replace",
         )
         artefacts = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))

@@ -124,3 +124,7 @@ export const words = (name: string): string => {
     .toLowerCase();
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 };
+
+/** What a model is made as: its family and the features it looks at. */
+export const make = ({ family, feature_set: set = 'core' }: { family: string; feature_set?: string }): string =>
+  `${words(family)}, ${set} features`;

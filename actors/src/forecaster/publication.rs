@@ -20,7 +20,6 @@ use almanac_projections::instruments;
 use almanac_projections::models::Champion;
 use almanac_store::StoreError;
 use almanac_store::log::{Cause, CommandError, EventKey, Issued, LogReader};
-use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::wisdom::{Library, Wisdom};
@@ -56,7 +55,7 @@ pub(super) async fn publish(
         EventKey { aggregate_type: "forecast_round".into(), aggregate_id: round.to_string(), sequence: 1 };
     let opened = LogReader::new(&parts.database).cause(&opened).await?;
     let forecasts = forecasts(parts, &wisdom, view, session).await?;
-    let is_expired = is_expired(parts, champion, session);
+    let is_expired = parts.is_expired(champion.trained_through, session);
     let listed: HashSet<Uuid> = instruments::listings(parts.database.pool())
         .await?
         .into_iter()
@@ -164,12 +163,6 @@ pub(super) async fn forecasts(
     .await
     .map_err(TradeError::broken("could not compute forecasts"))?
     .map_err(TradeError::broken("the version's artefact does not fit this program"))
-}
-
-/// Whether a version learnt from data that ended too long before `session` to speak of it.
-pub(super) fn is_expired(parts: &Parts, version: &Champion, session: Session) -> bool {
-    let after = version.trained_through + TimeDelta::days(1);
-    parts.calendar().sessions(after, session).count() > parts.settings.expire_after as usize
 }
 
 /// The command that fills a slot. A forecast that cannot be written as decimals is abstained from, and so is every one of a

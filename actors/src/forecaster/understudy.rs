@@ -104,7 +104,7 @@ impl Understudy {
         let forecasts = publication::forecasts(parts, &wisdom, view, round.session).await?;
         let outcomes: HashMap<(&str, usize), &Outcome> =
             forecasts.iter().map(|made| ((made.key.as_str(), made.horizon), &made.outcome)).collect();
-        let is_expired = publication::is_expired(parts, &challenger, round.session);
+        let is_expired = parts.is_expired(challenger.trained_through, round.session);
         let calendar = parts.calendar();
         let role = Role::Trial { trial: trial.id };
         let commands: Vec<(String, PredictionCommand)> = slots

@@ -3,6 +3,9 @@
 //!
 //! It speaks of the newest version that it may speak of at all, once, and only as long as no person has said anything
 //! since that version was registered that bears on who publishes: what a person decides stands.
+//!
+//! Few challengers win, as few are better beyond chance, and a champion may publish only so long: before it has to fall
+//! silent, the newest version takes its place, whatever became of its trial.
 
 use almanac_domain::ids;
 use almanac_domain::model::{DecidedBy, Model, ModelCommand, ModelVersionPromoted, ModelVersionQuarantined};
@@ -19,6 +22,10 @@ use crate::trade::TradeError;
 
 /// The rule that promotes where nobody publishes.
 const FIRST_VERSION: &str = "first-version";
+/// The rule that replaces a champion which is about to expire.
+const SUCCESSION: &str = "succession";
+/// So many sessions before its first abstention a champion is replaced: one that fails to be known in time costs nothing.
+const IN_GOOD_TIME: usize = 5;
 /// The rule that shuts out what is too good to be true.
 const TOO_GOOD: &str = "too-good-to-be-true";
 /// What happens to a version once.
@@ -50,20 +57,34 @@ pub(super) async fn decide(parts: &Parts) -> Result<bool, TradeError> {
         }
     }
     let Some(newest) = newest(&model.versions) else { return Ok(false) };
-    let Some(registration) = undecided(&timeline, newest.version) else { return Ok(false) };
+    let Some((registration, tried)) = left_to_the_gate(&timeline, newest.version) else { return Ok(false) };
     let champion = model.versions.iter().find(|version| Some(version.version) == model.champion);
     let at = parts.clock.now();
-    let Some(champion) = champion else {
-        let promotion = ModelVersionPromoted {
+    let promotion = |rule: &str, reason: String| {
+        let by = DecidedBy::Gate { rule: rule.to_owned() };
+        ModelCommand::PromoteVersion(ModelVersionPromoted {
             version: newest.version,
-            by: DecidedBy::Gate { rule: FIRST_VERSION.to_owned() },
-            reason: "the model had no version that publishes".to_owned(),
+            by,
+            reason,
             promoted_at: at,
-        };
-        let what = format!("{name} {}", newest.version);
-        return command(parts, &what, ModelCommand::PromoteVersion(promotion), registration).await;
+        })
     };
-    if parts.settings.training.promotion == Promotion::Trial
+    let Some(champion) = champion else {
+        let reason = "the model had no version that publishes".to_owned();
+        let what = format!("{name} {}", newest.version);
+        return command(parts, &what, promotion(FIRST_VERSION, reason), registration).await;
+    };
+    let by_trial = parts.settings.training.promotion == Promotion::Trial;
+    if by_trial && succeeds(parts, newest, champion) {
+        let reason = format!(
+            "version {} learnt from data up to {} and may not publish for longer",
+            champion.version, champion.trained_through
+        );
+        let what = format!("succession {name} {}", newest.version);
+        return command(parts, &what, promotion(SUCCESSION, reason), registration).await;
+    }
+    if by_trial
+        && !tried
         && newest.version != champion.version
         && not_worse(newest, champion)
         && trials::open(pool, name).await?.is_none()
@@ -84,6 +105,13 @@ pub(super) async fn decide(parts: &Parts) -> Result<bool, TradeError> {
         command(parts, &what, ModelCommand::OpenTrial(Box::new(opening)), registration).await?;
     }
     Ok(false)
+}
+
+/// Whether the champion is about to expire and the candidate is not.
+fn succeeds(parts: &Parts, candidate: &ModelVersion, champion: &ModelVersion) -> bool {
+    let calendar = parts.calendar();
+    let soon = (0..=IN_GOOD_TIME).fold(parts.last_settled_session(), |session, _| calendar.next(session));
+    parts.is_expired(champion.trained_through, soon) && !parts.is_expired(candidate.trained_through, soon)
 }
 
 /// The newest version that the gate may speak of: not of what was trained elsewhere, which a person has to trust first, nor
@@ -118,18 +146,19 @@ fn too_good<'a>(
     of_it.next().is_none().then_some((registration, reason))
 }
 
-/// Where the version was registered, if neither a person has said anything since that bears on it nor it has been on trial.
-fn undecided(timeline: &[TimelineEntry], version: u32) -> Option<&TimelineEntry> {
+/// Where the version was registered, and whether it has been on trial since; nothing if a person has said anything since
+/// that bears on it.
+fn left_to_the_gate(timeline: &[TimelineEntry], version: u32) -> Option<(&TimelineEntry, bool)> {
     let of_it = |entry: &TimelineEntry| entry.version == Some(version);
     let place = timeline.iter().position(|entry| entry.event == REGISTERED && of_it(entry))?;
     let by_a_person =
         |entry: &TimelineEntry| matches!(entry.by.as_deref(), Some("administrator" | "operator"));
     // That another version serves no more leaves open what becomes of this one.
     let bears_on_it = |entry: &TimelineEntry| of_it(entry) || !SHUT_OUT.contains(&entry.event.as_str());
-    let decides = |entry: &TimelineEntry| {
-        (by_a_person(entry) && bears_on_it(entry)) || (entry.event == ON_TRIAL && of_it(entry))
-    };
-    (!timeline[place + 1..].iter().any(decides)).then_some(&timeline[place])
+    let since = &timeline[place + 1..];
+    let spoken = since.iter().any(|entry| by_a_person(entry) && bears_on_it(entry));
+    let tried = since.iter().any(|entry| entry.event == ON_TRIAL && of_it(entry));
+    (!spoken).then_some((&timeline[place], tried))
 }
 
 /// A command that answers a registration; true when it had an effect now.
@@ -277,7 +306,6 @@ mod tests {
             ("PromotionRolledBack", 1, Some("operator"), false),
             (ON_TRIAL, 3, Some("operator"), false),
             ("TrialDecided", 1, Some("administrator"), false),
-            (ON_TRIAL, 2, Some("gate: trial"), false),
             ("ModelVersionRetired", 2, Some("operator"), false),
             ("ModelVersionRetired", 1, Some("operator"), true),
             ("ModelVersionQuarantined", 3, Some("administrator"), true),
@@ -285,9 +313,12 @@ mod tests {
             (ON_TRIAL, 1, Some("gate: trial"), true),
         ] {
             let entries = after(event, version, by);
-            assert_eq!(undecided(&entries, 2).is_some(), open, "{event} of {version} by {by:?}");
+            assert_eq!(left_to_the_gate(&entries, 2).is_some(), open, "{event} of {version} by {by:?}");
         }
+        let tried = after(ON_TRIAL, 2, Some("gate: trial"));
+        assert_eq!(left_to_the_gate(&tried, 2).map(|(_, tried)| tried), Some(true));
         let before = timeline(&[("ModelVersionPromoted", 1, Some("operator")), (REGISTERED, 2, None)]);
-        assert!(undecided(&before, 2).is_some(), "what was said before it was there");
+        let (_, tried) = left_to_the_gate(&before, 2).expect("what was said before it was there");
+        assert!(!tried);
     }
 }

@@ -313,7 +313,7 @@ pub(super) fn learn(
 /// What a plan means to this version of the program; nothing for a family it does not know.
 pub(super) fn spec(plan: &TrainingPlan) -> Option<TrainingSpec> {
     Some(TrainingSpec {
-        family: Family::named(&plan.family)?,
+        family: Family::named(&plan.family)?.seeded(plan.seed),
         features: match plan.feature_set {
             FeatureSet::Core => almanac_ml::FeatureSet::Core,
             FeatureSet::Wide => almanac_ml::FeatureSet::Wide,

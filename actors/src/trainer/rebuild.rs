@@ -157,16 +157,20 @@ impl Again {
                 code_version: registered.code_version.clone(),
             })),
             Origin::Trained => {
-                let spec = match &registered.recipe {
-                    Some(recipe) => TrainingSpec::with_parameters(
+                let spec = if let Some(recipe) = &registered.recipe {
+                    TrainingSpec::with_parameters(
                         &plan.family,
                         &horizons(plan),
                         plan.seed,
                         &registered.code_version,
                         &recipe.parameters,
-                    )?,
-                    // Before version 1.1 of the event nothing could be chosen beside the plan.
-                    None => TrainingSpec { code_version: registered.code_version.clone(), ..spec(plan)? },
+                    )?
+                } else {
+                    // Before version 1.1 of the event nothing could be chosen beside the plan, and all trees drew from one
+                    // seed.
+                    let spec = spec(plan)?;
+                    let (family, code_version) = (spec.family.seeded(0), registered.code_version.clone());
+                    TrainingSpec { family, code_version, ..spec }
                 };
                 Some(Self::Trained(spec))
             }

@@ -2,11 +2,13 @@
 
 use almanac_actors::settings::Promotion;
 use almanac_domain::model::{ModelCommand, ModelVersionRegistered, Origin};
+use almanac_domain::trial::TrialEnd;
 use almanac_projections::models::{self, Model, TimelineEntry, VersionStatus};
+use almanac_projections::predictions::{self, Filter};
 use almanac_projections::trials;
 use uuid::Uuid;
 
-use crate::trials::{ALICE, does, promotion, quiet, registered};
+use crate::trials::{ALICE, does, live, promotion, quiet, registered};
 use crate::world::{PATIENCE, World};
 
 async fn model(world: &World) -> Model {
@@ -93,6 +95,34 @@ async fn the_newest_version_that_the_gate_may_speak_of_goes_on_trial_though_late
     let found = trials::list(world.database.pool(), &world.settings.model, i64::MAX).await.unwrap();
     let found: Vec<_> = found.iter().map(|trial| (trial.version, trial.opened_by.as_str())).collect();
     assert_eq!(found, [(2, "gate: trial")]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_a_champion_has_to_fall_silent_the_newest_version_takes_its_place() {
+    let (mut world, sessions) = quiet(12).await;
+    world.settings.training.promotion = Promotion::Trial;
+    world.settings.expire_after = 10;
+    let (parts, running) = world.serve();
+    running.run_until_idle(PATIENCE).await.unwrap();
+    let left = &sessions[sessions.len() - 12..];
+    live(&world, &running, &left[..2]).await;
+    let first = registered(world.database.database()).await;
+    does(&parts, registering(ModelVersionRegistered { trained_through: left[1], ..next(&first, 2) })).await;
+    live(&world, &running, &left[2..4]).await;
+    assert_eq!(model(&world).await.champion, Some(1), "there is time for the trial");
+    live(&world, &running, &left[4..]).await;
+
+    assert_eq!(model(&world).await.champion, Some(2));
+    let trial = trials::list(world.database.pool(), &world.settings.model, i64::MAX).await.unwrap().remove(0);
+    assert_eq!((trial.version, trial.ended_by), (2, Some(TrialEnd::ChampionChanged)));
+    let promoted = timeline(&world).await.into_iter().rfind(|entry| entry.event == "ModelVersionPromoted");
+    let promoted = promoted.unwrap();
+    assert_eq!((promoted.version, promoted.by.as_deref()), (Some(2), Some("gate: succession")));
+    assert!(promoted.reason.unwrap().starts_with("version 1 learnt from data up to"));
+    let published = predictions::list(world.database.pool(), &Filter::default(), None, 1000).await.unwrap();
+    assert!(published.items.iter().all(|it| it.abstention.as_deref() != Some("expired_model")));
+    assert!(published.items.iter().any(|it| it.as_of == left[11]), "nobody fell silent");
     running.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use almanac_actors::Parts;
 use almanac_actors::projector::Projector;
-use almanac_actors::rebuilder::Rebuilder;
+use almanac_actors::rebuilder::{Rebuilder, lease_of};
 use almanac_actors::supervisor::{ActorReport, ActorState, Place, Running, Service};
 use almanac_actors::trade::Trade;
 use almanac_domain::values::Mode;
@@ -186,21 +186,25 @@ async fn build(subscription: &Subscription) -> Build {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rebuilder_waits_for_the_lease_of_another_node_and_then_goes_on_with_its_rebuild() {
+async fn fault_19_the_rebuilder_waits_for_the_lease_of_another_node_and_keeps_none_for_tables_it_does_not_fill()
+ {
     let world = World::at_the_close_of(day("2024-01-05"), Mode::Simulated).await;
     let (parts, running) = world.keep_the_log().await;
     write(&parts, 20).await;
     running.run_until_idle(PATIENCE).await.unwrap();
     running.stop().await;
     let head = LogReader::new(&parts.database).head().await.unwrap();
-    let handlers = almanac_projections::all();
-    let handler = handlers.into_iter().find(|handler| handler.name() == "watchlists").unwrap();
-    let lists = Subscription::install(&parts.database, handler).await.unwrap();
+    let mut every = vec![];
+    for handler in almanac_projections::all() {
+        every.push(Subscription::install(&parts.database, handler).await.unwrap());
+    }
+    let lists = every.iter().find(|one| one.name() == "watchlists").unwrap().clone();
     lists.request_rebuild(None).await.unwrap();
     // Another node has begun, and was killed over it.
     let (pool, dead) = (parts.database.pool(), parts.entropy.uuid_v7(parts.clock.now()));
-    let lease =
-        leases::take(&parts.database, "rebuilds", dead, Duration::from_secs(600)).await.unwrap().unwrap();
+    let lease = lease_of(&every);
+    let theirs =
+        leases::take(&parts.database, &lease, dead, Duration::from_secs(600)).await.unwrap().unwrap();
 
     let holder = parts.entropy.uuid_v7(parts.clock.now());
     let rebuilder = Rebuilder::new(&parts.database, holder);
@@ -209,7 +213,7 @@ async fn the_rebuilder_waits_for_the_lease_of_another_node_and_then_goes_on_with
     }
     assert_eq!((build(&lists).await.state, build(&lists).await.ordinal), (BuildState::Warming, 0));
     assert_eq!(rebuilder.observe()["builds"][0]["state"], "warming");
-    assert!(leases::renew(pool, &lease, Duration::from_secs(600)).await.unwrap(), "nobody has taken it");
+    assert!(leases::renew(pool, &theirs, Duration::from_secs(600)).await.unwrap(), "nobody has taken it");
     until("it is compared", || async {
         rebuilder.pass().await.unwrap();
         build(&lists).await.compared_at.is_some()
@@ -218,9 +222,18 @@ async fn the_rebuilder_waits_for_the_lease_of_another_node_and_then_goes_on_with
     let ready = build(&lists).await;
     assert_eq!((ready.state, ready.ordinal, ready.differences), (BuildState::Ready, head, vec![]));
 
+    // Tables of another version are none of its business: it hands the lease on rather than keep others from theirs.
+    let of_another = "update projection_builds set version = version + $1 where name = 'watchlists'";
+    sqlx::query(of_another).bind(1).execute(pool).await.unwrap();
+    rebuilder.pass().await.unwrap();
+    let free = leases::take(&parts.database, &lease, dead, Duration::from_secs(600)).await.unwrap().unwrap();
+    leases::release(pool, &free).await.unwrap();
+    sqlx::query(of_another).bind(-1).execute(pool).await.unwrap();
+    rebuilder.pass().await.unwrap();
+
     // Its work is done: it keeps what it has built level, and hands the lease on when nothing is left.
     lists.drop_builds().await.unwrap();
     rebuilder.pass().await.unwrap();
-    let next = leases::take(&parts.database, "rebuilds", dead, Duration::from_secs(600)).await.unwrap();
+    let next = leases::take(&parts.database, &lease, dead, Duration::from_secs(600)).await.unwrap();
     assert!(next.is_some(), "it has resigned");
 }

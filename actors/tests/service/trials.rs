@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use almanac_actors::Parts;
+use almanac_actors::explanations::{Explanations, Rebuilt, Unsaid};
 use almanac_actors::settings::{Promotion, WatchSettings};
 use almanac_actors::supervisor::{Role as Work, Running, Service};
 use almanac_domain::model::{
@@ -242,6 +243,9 @@ async fn a_version_that_learnt_too_long_ago_abstains_and_the_record_counts_it() 
     let latest = predictions::latest(pool, None, None).await.unwrap();
     assert!(!latest.is_empty());
     assert!(latest.iter().all(|prediction| prediction.abstention.as_deref() == Some("expired_model")));
+    let made_again = Explanations::default().of(&parts, &latest[0]).await.unwrap();
+    assert_eq!(made_again.rebuilt, Rebuilt::Same);
+    assert!(matches!(made_again.outcome, Err(Unsaid::Expired { .. })), "{:?}", made_again.outcome);
     let records = track_record::records(pool, &Query::default(), i64::MAX).await.unwrap();
     assert_eq!(records[0].abstained, latest.len() as u64 * 2, "two sessions beyond the third");
     assert_eq!(parts.settings.mode, Mode::Simulated);

@@ -82,7 +82,7 @@ impl World {
         let row = VaultRow { id, owner: OWNER, kind, value: rotated.stored() };
         let (name, issued) = (endpoint.to_string(), self.issued());
         let (command, extras) =
-            (WebhookEndpointCommand::RotateSecret { by: OWNER }, Extras::none().put_vault(row));
+            (WebhookEndpointCommand::RotateSecret { by: OWNER, seen: 0 }, Extras::none().put_vault(row));
         self.bus.execute_with::<WebhookEndpoint>(&name, command, &issued, extras).await.unwrap();
         rotated
     }

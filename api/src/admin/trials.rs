@@ -67,7 +67,7 @@ pub async fn open_trial(
     let mut rule = settings.rule(chosen(wanted.horizons.as_deref(), shared)?);
     rule.dry_run = wanted.dry_run;
     rule.decide_after = wanted.decide_after.unwrap_or(rule.decide_after);
-    rule.latest = wanted.latest.unwrap_or(rule.latest.max(rule.decide_after.saturating_add(rule.longest())));
+    rule.latest = wanted.latest.unwrap_or(settings.latest_of(rule.decide_after, rule.longest()));
     if let Some(significance) = &wanted.significance {
         let number: f64 = significance
             .parse()

@@ -6,7 +6,7 @@ use almanac_actors::Parts;
 use almanac_actors::trainer::{EvaluateReport, evaluate_now};
 use almanac_domain::training_run::TrainingPlan;
 use almanac_domain::values::Measure;
-use almanac_projections::models;
+use almanac_projections::models::{self, Origin};
 use clap::Args;
 
 use super::one_off::OneOff;
@@ -75,6 +75,12 @@ async fn plan_of(parts: &Parts, version: u32) -> Result<TrainingPlan, Failure> {
     let model = &parts.settings.model;
     let found = models::version(parts.database.pool(), model, version).await?;
     let found = found.ok_or_else(|| format!("`{model}` has no version {version}"))?;
+    if let Origin::Imported { .. } = found.origin {
+        return Err(format!(
+            "version {version} was brought in and learns nothing here: what it scored is in `almanac model show {version}`"
+        )
+        .into());
+    }
     Ok(TrainingPlan {
         family: found.family,
         feature_set: found.feature_set,

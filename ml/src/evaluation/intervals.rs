@@ -119,6 +119,19 @@ fn calibration_rows(rows: &TestRows, fold: usize) -> impl Iterator<Item = usize>
     (0..rows.len()).filter(move |&i| (from..fold).contains(&usize::from(rows.fold[i])) && rows.end[i] < start)
 }
 
+/// The mean return of the quarters that each scored row is calibrated on; nothing when a quarter has none.
+pub(super) fn mean_before(rows: &TestRows) -> Option<Vec<f64>> {
+    let mut means = vec![0.0; rows.len()];
+    for (fold, range) in scored_folds(rows) {
+        let before: Vec<f64> = calibration_rows(rows, fold).map(|i| rows.actual[i]).collect();
+        if before.is_empty() {
+            return None;
+        }
+        means[range].fill(before.iter().sum::<f64>() / before.len() as f64);
+    }
+    Some(means)
+}
+
 /// The positions of each fold that is not burn-in.
 fn scored_folds(rows: &TestRows) -> Vec<(usize, std::ops::Range<usize>)> {
     let mut start = rows.first_scored;

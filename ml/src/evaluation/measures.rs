@@ -115,14 +115,16 @@ pub(super) struct Field<'a> {
     pub model: Scored<'a>,
     pub zero: Scored<'a>,
     pub drift: Scored<'a>,
-    pub climatology: Option<&'a Published>,
+    /// Nothing where nothing happened before.
+    pub climatology: Option<Scored<'a>>,
 }
 
 /// Every measure, those of single numbers first.
 pub(super) fn measure(field: &Field<'_>, draws: &Draws) -> Vec<Measured> {
     let bench = Bench { draws, rows: field.rows.len() - field.rows.first_scored };
     let mut all = points(field, &bench);
-    let published = (field.model.published, field.zero.published, field.drift.published, field.climatology);
+    let climatology = field.climatology.as_ref().and_then(|climatology| climatology.published);
+    let published = (field.model.published, field.zero.published, field.drift.published, climatology);
     if let (Some(model), Some(zero), Some(drift), Some(climatology)) = published {
         all.extend(distributions(&bench, model, [zero, drift, climatology]));
         all.push(volatility(&bench, model, climatology));
@@ -256,24 +258,20 @@ fn points(field: &Field<'_>, bench: &Bench<'_>) -> Vec<Measured> {
     let hits = |predicted: &dyn Fn(usize) -> f64| {
         daily(&|i| moves(i).then(|| f64::from(u8::from((rows.actual[i] > 0.0) == (predicted(i) > 0.0)))))
     };
+    let numbers = [(Baseline::Zero, &field.zero), (Baseline::Drift, &field.drift)];
+    let numbers = numbers.into_iter().chain(field.climatology.iter().map(|it| (Baseline::Climatology, it)));
+    let beside = |of: &dyn Fn(&Scored<'_>) -> Series| -> Vec<(Baseline, Series)> {
+        numbers.clone().map(|(baseline, scored)| (baseline, of(scored))).collect()
+    };
     let mut all = vec![
-        bench.measured(
-            "squared_error",
-            Better::Lower,
-            &squared(&field.model),
-            &[(Baseline::Zero, squared(&field.zero)), (Baseline::Drift, squared(&field.drift))],
-        ),
-        bench.measured(
-            "absolute_error",
-            Better::Lower,
-            &absolute(&field.model),
-            &[(Baseline::Zero, absolute(&field.zero)), (Baseline::Drift, absolute(&field.drift))],
-        ),
+        bench.measured("squared_error", Better::Lower, &squared(&field.model), &beside(&squared)),
+        bench.measured("absolute_error", Better::Lower, &absolute(&field.model), &beside(&absolute)),
     ];
     let model = hits(&|i| field.model.predicted[i]);
     if model.weight.iter().any(|weight| *weight > 0.0) {
-        let others =
-            [(Baseline::Drift, hits(&|i| field.drift.predicted[i])), (Baseline::AlwaysUp, hits(&|_| 1.0))];
+        // Who expects nothing has no direction.
+        let mut others = beside(&|scored| hits(&|i| scored.predicted[i])).split_off(1);
+        others.push((Baseline::AlwaysUp, hits(&|_| 1.0)));
         let asked = model.weight.iter().sum::<f64>() as usize;
         all.push(Measured { rows: asked, ..bench.measured("hit_rate", Better::Higher, &model, &others) });
     }

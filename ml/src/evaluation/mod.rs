@@ -5,7 +5,6 @@ mod bootstrap;
 mod distributions;
 mod intervals;
 mod measures;
-mod paired;
 mod placebo;
 mod points;
 mod ranked;
@@ -26,7 +25,6 @@ pub use bootstrap::Bootstrap;
 pub use distributions::DistributionMetrics;
 pub use intervals::{CALIBRATION_QUARTERS, IntervalMetrics, LEVELS, Method, Units};
 pub use measures::{Against, Baseline, Better, Measured};
-pub use paired::{PairedTest, paired_test};
 pub use placebo::{Placebo, PlaceboLine, placebo};
 pub use points::PointMetrics;
 pub use ranks::InformationCoefficient;
@@ -175,7 +173,8 @@ pub fn evaluate(
     }
     let model = walk.predicted.as_slice();
     let (zero, drift) = (zero.as_slice(), drift.as_slice());
-    // Climatology is what happened before, around zero and as wide for everyone.
+    // Climatology is what happened before, as wide for everyone: its calibration finds its middle.
+    let before = intervals::mean_before(rows);
     let flat = Units::of(rows, Scale::Constant);
     let ways = [(model, units), (zero, units), (drift, units), (zero, &flat)];
     let publish = |way: usize| intervals::published(rows, &groups, ways[way].0, ways[way].1);
@@ -188,7 +187,9 @@ pub fn evaluate(
         model: Scored { predicted: model, published: by_model.as_ref() },
         zero: Scored { predicted: zero, published: by_zero.as_ref() },
         drift: Scored { predicted: drift, published: by_drift.as_ref() },
-        climatology: climatology.as_ref(),
+        climatology: before
+            .as_deref()
+            .map(|before| Scored { predicted: before, published: climatology.as_ref() }),
     };
     let scores = |predicted, published| scores(rows, &groups, predicted, drift, published);
     Ok(HorizonEvaluation {

@@ -1,12 +1,12 @@
 //! Whether a difference to a baseline is more than chance, in numbers and in words.
 
+use almanac_domain::paired::paired_test;
 use serde::{Deserialize, Serialize};
 
-use super::ranks::long_run_variance;
 use super::walk::TestRows;
 
-/// Beyond this many standard errors a difference counts (5% two-sided).
-const SURE: f64 = 1.96;
+/// What chance may do on either side without a difference counting (5% two-sided).
+const CHANCE: f64 = 0.025;
 /// With this many standard errors in expectation four tests in five would find the difference.
 const POWERFUL: f64 = 2.8;
 /// Fewer sessions allow no verdict.
@@ -24,7 +24,8 @@ pub enum Verdict {
     CannotBeTold,
 }
 
-/// A model's squared error against a baseline's on the same rows (Diebold & Mariano 1995, sessions as clusters).
+/// A model's squared error against a baseline's on the same rows, by the test that decides trials ([`paired_test`]:
+/// Diebold & Mariano 1995, sessions as clusters, its error by cosines).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Mean of the model's squared error minus the baseline's; negative is better (squared log return).
@@ -59,21 +60,23 @@ pub(super) fn compare(
         n += 1.0;
     }
     let mean = difference / n;
-    // What each session adds beyond the mean; their sum is zero.
-    let daily: Vec<f64> = days
-        .iter()
-        .map(|day| day.iter().map(|&i| square(i, predicted) - square(i, baseline) - mean).sum())
-        .collect();
-    let variance = long_run_variance(&daily, 0.0, rows.horizon - 1);
-    let standard_error = (variance.max(0.0) * daily.len() as f64).sqrt() / n;
-    let t = (standard_error > 0.0).then(|| mean / standard_error);
-    let verdict = match t {
-        Some(t) if t <= -SURE && days.len() >= NEEDED_DAYS => Verdict::Better,
-        Some(t) if t >= SURE && days.len() >= NEEDED_DAYS => Verdict::Worse,
-        _ => Verdict::CannotBeTold,
+    // Whoever is ahead is put first. A session counts by its rows; what each adds beyond the mean sums up to nothing.
+    let side = if mean > 0.0 { -1.0 } else { 1.0 };
+    let sessions_per_row = days.len() as f64 / n;
+    let beyond = |day: &Vec<u32>| -> f64 {
+        day.iter().map(|&i| square(i, predicted) - square(i, baseline) - mean).sum()
     };
-    let more_sessions_needed =
-        t.filter(|_| verdict == Verdict::CannotBeTold).and_then(|t| more_sessions(days.len(), t));
+    let daily: Vec<f64> = days.iter().map(|day| side * (mean + beyond(day) * sessions_per_row)).collect();
+    let test = paired_test(&daily, rows.horizon, CHANCE);
+    let standard_error = test.and_then(|test| test.standard_error).unwrap_or_default();
+    let t = test.and_then(|test| test.statistic).map(|statistic| side * statistic);
+    let told = days.len() >= NEEDED_DAYS && test.and_then(|test| test.p).is_some_and(|p| p <= CHANCE);
+    let verdict = match (told, mean < 0.0) {
+        (false, _) => Verdict::CannotBeTold,
+        (true, true) => Verdict::Better,
+        (true, false) => Verdict::Worse,
+    };
+    let more_sessions_needed = test.filter(|_| !told).and_then(|test| test.more_sessions);
     let words = words(name, verdict, difference / base * 100.0, t, days.len(), more_sessions_needed);
     Comparison {
         mean_difference: mean,

@@ -19,7 +19,7 @@ mod words;
 use chrono::NaiveDate;
 
 use crate::artefact::{Artefact, HorizonModel};
-use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, known_news};
+use crate::features::{FeatureSet, FeatureTable, Inputs, Labels};
 use crate::panel::Panel;
 use crate::predict::{Abstention, Forecast, Outcome, PredictError, Predicted, forecast};
 
@@ -81,10 +81,9 @@ impl Explainer {
     /// # Errors
     /// When the artefact was made for other features.
     pub fn new(artefact: Artefact, inputs: &Inputs<'_>, session: NaiveDate) -> Result<Self, PredictError> {
-        let panel = inputs.panel.as_of(session);
-        let news = inputs.sentiment.map(|news| known_news(news, session));
-        let set = FeatureSet::of(&artefact.features);
-        let inputs = Inputs { panel: &panel, sentiment: news.as_deref(), set };
+        let known = inputs.looking_at(FeatureSet::of(&artefact.features)).known_at(session);
+        let inputs = known.inputs();
+        let panel = &known.panel;
         let forecasts = forecast(&artefact, &inputs, session)?;
         let earlier = panel.sessions().into_iter().rfind(|earlier| *earlier < session);
         let before = match earlier {
@@ -95,9 +94,9 @@ impl Explainer {
         let alike = artefact
             .models
             .iter()
-            .map(|model| cases::Alike::of(&table, Labels::new(&panel, &table, model.horizon), session))
+            .map(|model| cases::Alike::of(&table, Labels::new(panel, &table, model.horizon), session))
             .collect();
-        Ok(Self { artefact, panel, table, session, forecasts, before, alike })
+        Ok(Self { artefact, panel: known.panel, table, session, forecasts, before, alike })
     }
 
     /// What the artefact says of an instrument; nothing where it does not know the instrument or the horizon.

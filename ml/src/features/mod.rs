@@ -101,11 +101,35 @@ impl<'a> Inputs<'a> {
         Self { set, ..self }
     }
 
+    /// What of it was known at the end of a session.
+    pub fn known_at(&self, session: NaiveDate) -> Known {
+        let seen = |news: &[DailySentiment]| {
+            news.iter().filter(|news| news.first_seen <= session).cloned().collect()
+        };
+        Known { panel: self.panel.as_of(session), sentiment: self.sentiment.map(seen), set: self.set }
+    }
+
     /// The names of the columns, in their order.
     pub fn names(&self) -> Vec<&'static str> {
         let mut names = self.set.features();
         names.extend(self.sentiment.map(|_| SENTIMENT));
         names
+    }
+}
+
+/// What was known at the end of a session: nothing later has a part in what is made of it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Prices and volumes up to the session.
+    pub panel: Panel,
+    sentiment: Option<Vec<DailySentiment>>,
+    set: FeatureSet,
+}
+
+impl Known {
+    /// To compute features from.
+    pub fn inputs(&self) -> Inputs<'_> {
+        Inputs::new(&self.panel, self.sentiment.as_deref()).looking_at(self.set)
     }
 }
 
@@ -133,7 +157,7 @@ impl FeatureTable {
         let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
         let mut columns: Vec<Vec<f64>> = inputs.names().iter().map(|_| vec![0.0; rows]).collect();
         let mut usable = vec![false; rows];
-        let mut room = Room::default();
+        let mut room = Room::of(inputs);
         let runs = (0..inputs.panel.keys().len())
             .flat_map(|instrument| inputs.panel.runs(instrument).map(move |rows| (instrument, rows)));
         for (instrument, rows) in runs {
@@ -295,12 +319,23 @@ impl FeatureTable {
     }
 }
 
-/// Room for working, kept between instruments.
-#[derive(Default)]
-struct Room {
+/// What is kept between instruments: room for working, and the news of each.
+struct Room<'a> {
     daily: Vec<f64>,
     logs: Vec<f64>,
     wide: wide::Room,
+    news: sentiment::ByInstrument<'a>,
+}
+
+impl<'a> Room<'a> {
+    fn of(inputs: &Inputs<'a>) -> Self {
+        Self {
+            daily: Vec::new(),
+            logs: Vec::new(),
+            wide: wide::Room::default(),
+            news: sentiment::ByInstrument::of(inputs.sentiment.unwrap_or_default()),
+        }
+    }
 }
 
 /// Computes `rows` of one run into one slice per feature, but for those that look at the others of the session.
@@ -309,7 +344,7 @@ fn fill(
     series: &Series<'_>,
     log_close: &[f64],
     rows: Range<usize>,
-    room: &mut Room,
+    room: &mut Room<'_>,
     out: &mut [&mut [f64]],
 ) {
     let (core, more) = out.split_at_mut(NAMES.len());
@@ -340,13 +375,8 @@ fn fill(
     if inputs.set == FeatureSet::Wide {
         wide::fill(series, log_close, rows.clone(), &mut room.wide, &mut more[..wide::OWN]);
     }
-    if let (Some(all), Some(out)) = (inputs.sentiment, more.last_mut()) {
-        sentiment::since_last_row(
-            series.session,
-            &sentiment::of_instrument(all, series.key),
-            rows.start,
-            out,
-        );
+    if let (Some(_), Some(out)) = (inputs.sentiment, more.last_mut()) {
+        sentiment::since_last_row(series.session, room.news.of_instrument(series.key), rows.start, out);
     }
 }
 
@@ -363,9 +393,4 @@ pub(crate) fn of_the_session(name: &str) -> bool {
     name.starts_with("dow_")
         || calendar::MONTH.contains(&name)
         || across::NAMES[..across::OF_THE_SESSION].contains(&name)
-}
-
-/// What of the news was known at the end of a session.
-pub fn known_news(news: &[DailySentiment], session: NaiveDate) -> Vec<DailySentiment> {
-    news.iter().filter(|news| news.first_seen <= session).cloned().collect()
 }

@@ -16,7 +16,7 @@ impl SessionFeatures {
     pub fn of(inputs: &Inputs<'_>, session: i32) -> Self {
         let panel = inputs.panel;
         let mut columns: Vec<Vec<f64>> = inputs.names().iter().map(|_| Vec::new()).collect();
-        let (mut place, mut room) = (vec![None; panel.keys().len()], Room::default());
+        let (mut place, mut room) = (vec![None; panel.keys().len()], Room::of(inputs));
         let (mut count, mut log_close) = (0, Vec::new());
         for (instrument, place) in place.iter_mut().enumerate() {
             let rows = panel.rows(instrument);

@@ -1,6 +1,8 @@
 //! What the news said about an instrument, joined by the moment it was first seen here, never by the date it carries:
 //! an article that arrives late, or is dated back, must not reach into rows before its arrival.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 
 use crate::days;
@@ -31,13 +33,22 @@ pub(super) fn since_last_row(session: &[i32], news: &[(i32, f64)], first_row: us
     }
 }
 
-/// The news of one instrument as (first seen, value), in an order that does not depend on how it was listed.
-pub(super) fn of_instrument(all: &[DailySentiment], key: &str) -> Vec<(i32, f64)> {
-    let mut news: Vec<(i32, f64)> = all
-        .iter()
-        .filter(|news| news.key == key)
-        .map(|news| (days::day(news.first_seen), news.value))
-        .collect();
-    news.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    news
+/// The news of each instrument as (first seen, value), in an order that does not depend on how they were listed.
+pub(super) struct ByInstrument<'a>(HashMap<&'a str, Vec<(i32, f64)>>);
+
+impl<'a> ByInstrument<'a> {
+    pub(super) fn of(all: &'a [DailySentiment]) -> Self {
+        let mut each: HashMap<&str, Vec<(i32, f64)>> = HashMap::new();
+        for news in all {
+            each.entry(&news.key).or_default().push((days::day(news.first_seen), news.value));
+        }
+        for news in each.values_mut() {
+            news.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        }
+        Self(each)
+    }
+
+    pub(super) fn of_instrument(&self, key: &str) -> &[(i32, f64)] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
 }

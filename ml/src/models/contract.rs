@@ -128,21 +128,32 @@ fn reverting(instruments: usize, rows: usize, seed: u64) -> Panel {
     Panel::new(bars)
 }
 
+/// One world for each horizon, and each of other chances.
+fn worlds(seed: u64) -> impl Iterator<Item = World> {
+    [1, 5, 20].into_iter().zip(seed..).map(|(horizon, seed)| World::new(reverting(4, 400, seed), horizon))
+}
+
 #[test]
 fn every_family_learns_nothing_from_labels_that_end_at_or_after_the_cutoff() {
-    let world = World::new(reverting(4, 400, 7), 5);
-    let cutoffs = world.cutoffs([200, 300]);
-    // The same past with another future, from the very day of the second cutoff on.
-    let mut bars = world.panel.bars().clone();
-    for row in 0..bars.len() {
-        if bars.session[row] >= cutoffs[1] {
-            bars.close[row] *= 1.5 + 0.5 * f64::from(bars.session[row] % 2);
+    for world in worlds(700) {
+        let cutoffs = world.cutoffs([200, 250, 300]);
+        let learnt: Vec<_> = families().map(|family| (family, world.fit(family, &cutoffs))).into();
+        for (place, cutoff) in cutoffs.into_iter().enumerate() {
+            // The same past with another future, from the very day of the cutoff on: models of it and of earlier ones stay,
+            // also beside those of later cutoffs.
+            let mut bars = world.panel.bars().clone();
+            for row in 0..bars.len() {
+                if bars.session[row] >= cutoff {
+                    bars.close[row] *= 1.5 + 0.5 * f64::from(bars.session[row] % 2);
+                }
+            }
+            let other = World::new(Panel::new(bars), world.labels.horizon());
+            for (family, learnt) in &learnt {
+                let again = other.fit(*family, &cutoffs);
+                let until = |models: &[Fitted]| bytes(*family, &models[..=place]);
+                assert_eq!(until(learnt), until(&again), "{} before {place}", family.name());
+            }
         }
-    }
-    let other = World::new(Panel::new(bars), 5);
-    for family in families() {
-        let (a, b) = (world.fit(family, &cutoffs), other.fit(family, &cutoffs));
-        assert_eq!(bytes(family, &a), bytes(family, &b), "{}", family.name());
     }
 }
 
@@ -163,23 +174,24 @@ fn every_family_gives_one_finite_model_per_cutoff_and_the_same_when_asked_alone(
 
 #[test]
 fn threads_change_no_bit_and_neither_does_another_run() {
-    let world = World::new(reverting(4, 400, 5), 1);
-    let cutoffs = world.cutoffs([150, 200, 250, 300, 399]);
-    for family in families() {
-        let on = |threads| {
-            let threads = Threads::new(threads).unwrap();
-            bytes(family, &family.forecaster_on(threads).fit(&world.task(), &cutoffs).unwrap())
-        };
-        let one = on(1);
-        for threads in [1, 2, 3, 7] {
-            assert_eq!(on(threads), one, "{} on {threads} threads", family.name());
+    for world in worlds(500) {
+        let cutoffs = world.cutoffs([150, 200, 250, 300, 399]);
+        for family in families() {
+            let on = |threads| {
+                let threads = Threads::new(threads).unwrap();
+                bytes(family, &family.forecaster_on(threads).fit(&world.task(), &cutoffs).unwrap())
+            };
+            let one = on(1);
+            for threads in [1, 2, 3, 7] {
+                assert_eq!(on(threads), one, "{} on {threads} threads", family.name());
+            }
         }
     }
 }
 
 #[test]
 fn rows_with_a_feature_or_label_that_is_no_number_teach_nothing() {
-    let world = World::new(reverting(4, 400, 9), 1);
+    let world = World::new(reverting(4, 400, 9), 5);
     let cutoffs = world.cutoffs([399]);
     let mut column = world.features.column(0).to_vec();
     let missing = |row: usize| row.is_multiple_of(17);
@@ -243,18 +255,19 @@ fn truncated_or_corrupt_bytes_of_any_family_are_refused_and_never_panic() {
 
 #[test]
 fn another_unit_of_a_feature_changes_no_forecast() {
-    let world = World::new(reverting(4, 400, 15), 1);
-    let cutoffs = world.cutoffs([399]);
-    // Powers of two lose no bit, so that trees split at the same rows.
-    let scaled = world.features.column(9).iter().map(|value| value * 1024.0).collect();
-    let other = World {
-        features: world.features.clone().with_column(9, scaled),
-        ..World::new(world.panel.clone(), 1)
-    };
-    for family in families() {
-        let (a, b) = (world.fit(family, &cutoffs), other.fit(family, &cutoffs));
-        for (a, b) in world.predicted(&a[0]).into_iter().zip(other.predicted(&b[0])) {
-            assert!((a - b).abs() < 1e-10, "{}: {a} {b}", family.name());
+    for (world, column) in worlds(1500).zip([9, 0, 14]) {
+        let cutoffs = world.cutoffs([399]);
+        // Powers of two lose no bit, so that trees split at the same rows.
+        let scaled = world.features.column(column).iter().map(|value| value * 1024.0).collect();
+        let other = World {
+            features: world.features.clone().with_column(column, scaled),
+            ..World::new(world.panel.clone(), world.labels.horizon())
+        };
+        for family in families() {
+            let (a, b) = (world.fit(family, &cutoffs), other.fit(family, &cutoffs));
+            for (a, b) in world.predicted(&a[0]).into_iter().zip(other.predicted(&b[0])) {
+                assert!((a - b).abs() < 1e-10, "{}: {a} {b}", family.name());
+            }
         }
     }
 }

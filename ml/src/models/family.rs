@@ -85,6 +85,24 @@ impl Family {
         Self::TRAINABLE.into_iter().find(|family| family.name() == name)
     }
 
+    /// The same, drawing from another seed whatever it draws.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        match self {
+            Self::Boosted(choices) => Self::Boosted(Choices { seed, ..choices }),
+            Self::Ensemble { alpha, boosted } => {
+                Self::Ensemble { alpha, boosted: Choices { seed, ..boosted } }
+            }
+            Self::Zero
+            | Self::Drift
+            | Self::Ridge { .. }
+            | Self::InstrumentDrift
+            | Self::ElasticNet { .. }
+            | Self::Logistic { .. }
+            | Self::Onnx => self,
+        }
+    }
+
     /// The names of all that are trained here, for those who have to choose one.
     pub fn names() -> [&'static str; Self::TRAINABLE.len()] {
         Self::TRAINABLE.map(|family| family.name())

@@ -8,6 +8,7 @@ use almanac_domain::model::{DecidedBy, Model, ModelCommand, ModelEvent, ModelVer
 use almanac_domain::prediction::{Prediction, PredictionCommand};
 use almanac_projections::{all, models, predictions, webhooks};
 use almanac_store::StoreError;
+use almanac_store::log::rebuild::{BuildState, Tended};
 use almanac_store::log::{
     CommandError, EventKey, Handler, HandlerError, Issued, LogReader, OnUnknown, Recorded, State, Step,
     Subscription,
@@ -173,11 +174,22 @@ async fn fault_17_at_an_event_of_a_newer_version_a_projection_waits_or_passes_by
 
     // A node of the older version waits as often as it looks; one of the newer version beside it goes on.
     let older = story.subscriptions().iter().find(|one| one.name() == predictions::NAME).unwrap();
-    let Step::Stopped { ordinal, error } = older.step().await.unwrap() else { panic!("it went on") };
+    let Step::Waits { ordinal, error } = older.step().await.unwrap() else { panic!("it went on") };
     assert!(ordinal == at && error.contains("PredictionDisputed"), "{ordinal}: {error}");
     let newer = Arc::new(Newer(Arc::new(predictions::Predictions)));
     let newer = Subscription::install(&story.database, newer).await.unwrap();
     assert!(newer.run_until(at).await.is_ok());
+    // A rebuild under way waits there as well, and has not failed.
+    older.request_rebuild(None).await.unwrap();
+    let stands = async || {
+        let build = older.builds().await.unwrap().remove(0);
+        (build.state, build.ordinal)
+    };
+    while older.tend().await.unwrap() == Tended::More {}
+    let (state, ordinal) = stands().await;
+    assert!(state == BuildState::Warming && (1..at).contains(&ordinal), "{state:?} at {ordinal}");
+    while newer.tend().await.unwrap() == Tended::More {}
+    assert_eq!(stands().await, (BuildState::Ready, at));
     older.run_until(head).await.unwrap();
 }
 

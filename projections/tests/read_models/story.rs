@@ -224,8 +224,10 @@ async fn endpoints(story: &mut Story) {
     story.registers_endpoint(ALICE, HOOK, &["*"]).await;
     let event_types = ["prediction.published", "prediction.scored", "round.completed", "model.promoted"];
     let event_types = event_types.map(str::to_owned).to_vec();
-    story.does::<WebhookEndpoint>(HOOK, H::ChangeEndpoint { by: ALICE, event_types }).await;
-    story.does::<WebhookEndpoint>(HOOK, H::RotateSecret { by: ALICE }).await;
+    story
+        .does::<WebhookEndpoint>(HOOK, H::ChangeEndpoint { by: ALICE, event_types: Some(event_types) })
+        .await;
+    story.does::<WebhookEndpoint>(HOOK, H::RotateSecret { by: ALICE, seen: 0 }).await;
     story.does::<WebhookEndpoint>(HOOK, H::DisableEndpoint { by: None, reason: "failing".into() }).await;
     story.does::<WebhookEndpoint>(HOOK, H::EnableEndpoint { by: ALICE }).await;
     story.registers_endpoint(ALICE, Uuid::from_u128(0x41), &["*"]).await;

@@ -118,7 +118,7 @@ impl Subscription {
         let (unknown, error) = (matches!(error, HandlerError::Unknown(_)), error.to_string());
         // A newer program wrote it, and will take this step. What the handler takes nothing of is not read at all.
         if unknown {
-            return Ok(Step::Stopped { ordinal: event.ordinal, error });
+            return Ok(Step::Waits { ordinal: event.ordinal, error });
         }
         tracing::error!(
             subscription = self.row,

@@ -94,6 +94,13 @@ pub enum Step {
         /// Why.
         error: String,
     },
+    /// It waits for a program that knows an event; nothing of that is remembered.
+    Waits {
+        /// The event.
+        ordinal: i64,
+        /// What is not known of it.
+        error: String,
+    },
     /// Another version has taken its place.
     Retired,
 }
@@ -205,6 +212,11 @@ impl Subscription {
         self.handler.name()
     }
 
+    /// The handler's version.
+    pub fn version(&self) -> i32 {
+        self.handler.version()
+    }
+
     /// What this subscription looks like from outside. Without a checkpoint, another version has its place.
     ///
     /// # Errors
@@ -263,7 +275,7 @@ impl Subscription {
             match self.step().await? {
                 Step::Moved { .. } | Step::Switched => {}
                 Step::Idle | Step::Busy => tokio::time::sleep(Duration::from_millis(2)).await,
-                Step::Stopped { ordinal, error } => {
+                Step::Stopped { ordinal, error } | Step::Waits { ordinal, error } => {
                     return Err(StoreError::Broken(format!(
                         "{} stopped at event {ordinal}: {error}",
                         self.row
@@ -293,7 +305,9 @@ impl Subscription {
                     // Whether the bell rang or the time passed, the next step is the same: look.
                     let _rang = tokio::time::timeout(POLL, head.changed()).await;
                 }
-                Ok(Step::Stopped { .. } | Step::Retired) => tokio::time::sleep(POLL).await,
+                Ok(Step::Stopped { .. } | Step::Waits { .. } | Step::Retired) => {
+                    tokio::time::sleep(POLL).await;
+                }
                 Err(error) => {
                     tracing::warn!(
                         subscription = self.row,

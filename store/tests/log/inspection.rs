@@ -35,6 +35,27 @@ async fn burn(database: &Database, ids: usize) {
     }
 }
 
+#[tokio::test]
+async fn fault_17_a_program_that_is_older_than_the_database_starts_on_it_and_runs_no_migration_again() {
+    let database = TestDatabase::new().await;
+    database
+        .pool()
+        .execute(
+            "insert into public._sqlx_migrations (version, description, success, checksum, execution_time)
+             values (9999, 'of a newer program', true, 'x', 0)",
+        )
+        .await
+        .unwrap();
+    database.migrate().await.unwrap();
+    database.check_migrated().await.unwrap();
+    database
+        .pool()
+        .execute("update public._sqlx_migrations set checksum = 'y' where version = 1")
+        .await
+        .unwrap();
+    assert!(database.migrate().await.is_err(), "one of its own that is another is refused");
+}
+
 async fn on(server: &PostgresServer) -> Database {
     let database = Database::open(server.url()).await.unwrap();
     database.migrate().await.unwrap();

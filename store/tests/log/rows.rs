@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use almanac_domain::account::{Account, AccountCommand};
 use almanac_store::clock::Entropy;
 use almanac_store::leases;
 use almanac_store::log::Extras;
@@ -97,6 +98,50 @@ async fn fault_53_what_an_older_dump_brings_back_of_an_erased_owner_is_forgotten
     }
     left = vault::left_of::<Counter>(&database, &farewell).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn fault_53_what_is_put_into_the_vault_beside_an_erasure_does_not_outlive_it() {
+    let database = TestDatabase::new().await;
+    let (bus, owner) = (bus(&database), an_account());
+    let note = |text: &str| VaultRow { id: an_account(), owner, kind: "note".into(), value: text.into() };
+    bus.execute::<Account>(&owner.to_string(), AccountCommand::OpenAccount, &issued()).await.unwrap();
+
+    // A command has put its note and is held up before it commits, by somebody who takes the same claim.
+    let mut other = database.pool().begin().await.unwrap();
+    sqlx::query("insert into claims (kind, value, owner) values ('slug', 'mine', $1)")
+        .bind(an_account())
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let held_up = tokio::spawn({
+        let (bus, extras) =
+            (bus.clone(), Extras::none().put_vault(note("before")).take_claim("slug", "mine", owner));
+        async move { bus.execute_with::<Counter>("a", Command::Count { by: 1 }, &issued(), extras).await }
+    });
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let waiters = async |count: i64| {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(database.pool()).await.unwrap() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    waiters(1).await;
+    let erased = tokio::spawn({
+        let bus = bus.clone();
+        async move {
+            let erase = AccountCommand::Erase;
+            bus.execute_with::<Account>(&owner.to_string(), erase, &issued(), Extras::erasing(owner)).await
+        }
+    });
+    waiters(2).await;
+    other.rollback().await.unwrap();
+    held_up.await.unwrap().unwrap();
+    erased.await.unwrap().unwrap();
+    assert_eq!(vault::of_owner(database.pool(), owner, "note").await.unwrap(), [], "it was there before");
+
+    let after = Extras::none().put_vault(note("after"));
+    bus.execute_with::<Counter>("b", Command::Count { by: 1 }, &issued(), after).await.unwrap();
+    assert_eq!(vault::of_owner(database.pool(), owner, "note").await.unwrap(), [], "it came too late");
 }
 
 #[tokio::test]

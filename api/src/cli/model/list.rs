@@ -39,6 +39,7 @@ impl List {
                         "VERSION",
                         "STATUS",
                         "FAMILY",
+                        "FEATURES",
                         "HORIZONS",
                         "TRAINED THROUGH",
                         "REGISTERED",
@@ -54,13 +55,14 @@ impl List {
     }
 }
 
-fn row(version: &ModelVersion) -> [String; 8] {
+fn row(version: &ModelVersion) -> [String; 9] {
     let horizons: Vec<String> =
         version.horizons.iter().map(|horizon| horizon.sessions().to_string()).collect();
     [
         version.version.to_string(),
         status(version.status).to_owned(),
         version.family.clone(),
+        version.feature_set.as_str().to_owned(),
         horizons.join(","),
         version.trained_through.to_string(),
         version.registered_at.format("%Y-%m-%d %H:%M").to_string(),

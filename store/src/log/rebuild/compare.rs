@@ -56,7 +56,9 @@ impl Subscription {
                 Step::Idle => return Ok(true),
                 Step::Moved { .. } => {}
                 Step::Busy => tokio::time::sleep(Duration::from_millis(1)).await,
-                Step::Switched | Step::Stopped { .. } | Step::Retired => return Ok(false),
+                Step::Switched | Step::Stopped { .. } | Step::Waits { .. } | Step::Retired => {
+                    return Ok(false);
+                }
             }
         }
     }

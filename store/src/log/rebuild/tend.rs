@@ -34,13 +34,17 @@ impl Subscription {
     pub async fn tend(&self) -> Result<Tended, StoreError> {
         let mut tended = Tended::Level;
         for build in self.builds().await? {
-            // The tables of another version are filled by a program of that version.
-            if build.version == self.handler.version() && self.tend_build(&build).await? == Tended::More {
+            if self.fills(&build) && self.tend_build(&build).await? == Tended::More {
                 tended = Tended::More;
             }
         }
         schema::sweep(self.database.pool(), self.name()).await?;
         Ok(tended)
+    }
+
+    /// Whether the build is of this projection and version: the tables of another one are filled by its own program.
+    pub fn fills(&self, build: &Build) -> bool {
+        build.name == self.name() && build.version == self.version()
     }
 
     async fn tend_build(&self, build: &Build) -> Result<Tended, StoreError> {
@@ -76,8 +80,9 @@ impl Subscription {
             (BuildState::Ready, Step::Idle) if build.compared_at.is_none() => {
                 Ok(if self.compare(build).await? { Tended::Level } else { Tended::More })
             }
+            // What waits for a newer program goes on as soon as there is one.
             (BuildState::Failed | BuildState::Cancelled, _)
-            | (_, Step::Busy | Step::Retired)
+            | (_, Step::Busy | Step::Waits { .. } | Step::Retired)
             | (BuildState::Ready | BuildState::Previous, Step::Idle) => Ok(Tended::Level),
         }
     }

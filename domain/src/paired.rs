@@ -101,8 +101,8 @@ fn student_below(value: f64, degrees: f64) -> f64 {
     if value > 0.0 { 1.0 - tail } else { tail }
 }
 
-/// The value that Student's variable is below with this probability.
-fn student_quantile(probability: f64, degrees: f64) -> f64 {
+/// The value that Student's variable with `degrees` of freedom is below with this probability.
+pub fn student_quantile(probability: f64, degrees: f64) -> f64 {
     let (mut low, mut high) = (-1e4, 1e4);
     for _ in 0..100 {
         let middle = f64::midpoint(low, high);
