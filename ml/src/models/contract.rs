@@ -90,6 +90,11 @@ fn bytes(family: Family, fitted: &[Fitted]) -> Vec<u8> {
     artefact(family, fitted).to_bytes()
 }
 
+/// What tells them from all others, short enough to be shown.
+fn mark(family: Family, fitted: &[Fitted]) -> String {
+    digest(&bytes(family, fitted))
+}
+
 fn artefact(family: Family, fitted: &[Fitted]) -> Artefact {
     let scores = (0..500).map(|i| f64::from(i) / 100.0 - 2.5).collect();
     let calibration = Calibration::from_scores(Scale::Volatility, scores).unwrap();
@@ -150,7 +155,7 @@ fn every_family_learns_nothing_from_labels_that_end_at_or_after_the_cutoff() {
             let other = World::new(Panel::new(bars), world.labels.horizon());
             for (family, learnt) in &learnt {
                 let again = other.fit(*family, &cutoffs);
-                let until = |models: &[Fitted]| bytes(*family, &models[..=place]);
+                let until = |models: &[Fitted]| mark(*family, &models[..=place]);
                 assert_eq!(until(learnt), until(&again), "{} before {place}", family.name());
             }
         }
@@ -179,7 +184,7 @@ fn threads_change_no_bit_and_neither_does_another_run() {
         for family in families() {
             let on = |threads| {
                 let threads = Threads::new(threads).unwrap();
-                bytes(family, &family.forecaster_on(threads).fit(&world.task(), &cutoffs).unwrap())
+                mark(family, &family.forecaster_on(threads).fit(&world.task(), &cutoffs).unwrap())
             };
             let one = on(1);
             for threads in [1, 2, 3, 7] {
@@ -207,7 +212,7 @@ fn rows_with_a_feature_or_label_that_is_no_number_teach_nothing() {
     for family in families() {
         let fit = |features| {
             let task = Task { features, labels: &world.labels };
-            bytes(family, &family.forecaster().fit(&task, &cutoffs).unwrap())
+            mark(family, &family.forecaster().fit(&task, &cutoffs).unwrap())
         };
         assert_eq!(fit(&features), fit(&spoilt), "{}", family.name());
     }

@@ -5,7 +5,7 @@
 //! deviation. But few rows are ever clipped. Rows that lie well inside for the first cutoff are summed once, in units
 //! of the first cutoff's mean and deviation, and the sums moved to each cutoff's units by algebra. The others are
 //! kept aside and added for each cutoff one by one, clipped. Afterwards it is checked that no row counted as inside
-//! is clipped at any cutoff; if one could be, the work is done again with a narrower inside.
+//! is clipped at a cutoff; where one could be, the work is done again for that cutoff with a narrower inside.
 
 use super::moments::Moments;
 use super::{CLIP, FitError, Linear, Task, require};
@@ -72,10 +72,16 @@ pub(super) fn grams(task: &Task<'_>, cutoffs: &[i32]) -> Result<Vec<Gram>, FitEr
     let first = entry.iter().filter(|&&entry| entry == 0).count();
     require(first, needed_rows(task.features.names().len()), earliest)?;
     let frame = Frame::of_first_cutoff(task, &entry);
-    INSIDE
-        .into_iter()
-        .find_map(|inside| moved(&Sums::collect(task, &entry, cutoffs.len(), &frame, inside), &frame, inside))
-        .ok_or(FitError::Singular)
+    let mut grams: Vec<Option<Gram>> = cutoffs.iter().map(|_| None).collect();
+    for inside in INSIDE {
+        let found = moved(&Sums::collect(task, &entry, cutoffs.len(), &frame, inside), &frame, inside);
+        // Each cutoff by itself: what comes later moves no bit of what was learned before.
+        grams.iter_mut().zip(found).for_each(|(gram, found)| *gram = gram.take().or(found));
+        if grams.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    grams.into_iter().collect::<Option<_>>().ok_or(FitError::Singular)
 }
 
 /// The sums of one cutoff over tables that come one after the other, so that they need never be in memory together. The
@@ -108,12 +114,12 @@ impl Gathered {
     /// The sums over all tables; nothing where the first was so unlike the others that rows were counted as inside which
     /// would have to be clipped.
     pub fn gram(&self) -> Option<Gram> {
-        moved(&self.sums, &self.frame, GATHERED_INSIDE)?.pop()
+        moved(&self.sums, &self.frame, GATHERED_INSIDE).pop().flatten()
     }
 }
 
-/// The sums in the units of each cutoff, or nothing when a row counted as inside may have to be clipped.
-fn moved(sums: &Sums, frame: &Frame, inside: f64) -> Option<Vec<Gram>> {
+/// The sums in the units of each cutoff, or nothing where a row counted as inside may have to be clipped.
+fn moved(sums: &Sums, frame: &Frame, inside: f64) -> Vec<Option<Gram>> {
     let width = frame.mean.len();
     let mut kept = Moments::new(width + 1);
     let mut whole = Moments::new(width + 1);
@@ -124,15 +130,16 @@ fn moved(sums: &Sums, frame: &Frame, inside: f64) -> Option<Vec<Gram>> {
         whole.absorb(&sums.aside_moments[cutoff]);
         let units = Units::of(&whole, frame);
         if inside >= 0.0 && !units.hold(inside) {
-            return None;
+            grams.push(None);
+            continue;
         }
         let mut z = units.rescaled(&kept);
         for aside in &sums.aside[..=cutoff] {
             add_clipped(&mut z, aside, &units);
         }
-        grams.push(Gram { mean: units.mean, std: units.std, rows: z.rows as f64, z });
+        grams.push(Some(Gram { mean: units.mean, std: units.std, rows: z.rows as f64, z }));
     }
-    Some(grams)
+    grams
 }
 
 /// Per row, the cutoff from which on it is learned; the largest number where never.
