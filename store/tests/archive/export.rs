@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use almanac_store::archive::{Archive, ArchiveError, ExportWish, Format, export};
 use almanac_store::log::Sequencer;
@@ -9,6 +10,9 @@ use almanac_store::testing::TestDatabase;
 
 use crate::counter::count;
 use crate::lived::{self, LIVED, exported, folder, forge, publish, wish};
+
+/// An export that takes longer than this never ends.
+const LONGEST: Duration = Duration::from_secs(30);
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(folder)
@@ -156,7 +160,10 @@ async fn fault_12_what_was_touched_is_not_exported_as_if_it_were_sound() {
         let database = lived::database().await;
         forge(&database, statement).await;
         let folder = folder();
-        let refused = export(&database, &folder, &wish(Format::Jsonl), &mut |_| {}).await.unwrap_err();
+        let wanted = wish(Format::Jsonl);
+        let mut untold = |_| {};
+        let exported = tokio::time::timeout(LONGEST, export(&database, &folder, &wanted, &mut untold)).await;
+        let refused = exported.expect("it neither goes on nor ends").unwrap_err();
         assert!(
             matches!(refused, ArchiveError::Tampered { ordinal: found, .. } if found == ordinal),
             "{statement}: {refused}"
