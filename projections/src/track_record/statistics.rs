@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn sessions_that_repeat_each_other_widen_the_interval() {
-        let runs: Vec<(f64, f64)> = (0..60).map(|i| (if i / 4 * 37 % 11 < 5 { 0.8 } else { 1.1 }, 1.0)).collect();
+        let runs: Vec<(f64, f64)> =
+            (0..60).map(|i| (if i / 4 * 37 % 11 < 5 { 0.8 } else { 1.1 }, 1.0)).collect();
         let reach = |horizon| match skill(&runs, horizon) {
             Some(Skill { interval: Some((low, high)), .. }) => high - low,
             _ => 0.0,
