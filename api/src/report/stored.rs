@@ -34,7 +34,20 @@ pub(super) struct Horizon {
     pub(super) measures: Vec<Measured>,
     pub(super) calibration: Option<Calibration>,
     pub(super) placebo: Option<Placebo>,
+    #[serde(default)]
+    pub(super) corrections: Vec<Corrected>,
     pub(super) bootstrap: Option<Bootstrap>,
+}
+
+/// What a correction of the probabilities of a rise scored.
+#[derive(Debug, Deserialize)]
+pub(super) struct Corrected {
+    pub(super) correction: String,
+    pub(super) brier: f64,
+    pub(super) log_score: f64,
+    pub(super) difference: f64,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::stored::{Horizon, Line, Scores};
+use super::stored::{Corrected, Horizon, Line, Scores};
 use super::words::{measure, name, or_none, percent, sentence, signed};
 
 /// A table; which of its columns hold words is `said`.
@@ -34,7 +34,7 @@ fn number(text: String) -> Cell {
 /// All tables that can be made.
 pub(super) fn of(horizon: &Horizon) -> Vec<Table> {
     let first = if horizon.measures.is_empty() { plain(horizon) } else { measured(horizon) };
-    std::iter::once(first).chain(placebo(horizon)).collect()
+    std::iter::once(first).chain(placebo(horizon)).chain(corrections(horizon)).collect()
 }
 
 /// Every measure with its interval, beside each baseline.
@@ -43,10 +43,6 @@ fn measured(horizon: &Horizon) -> Table {
         one.against.iter().enumerate().map(move |(place, against)| {
             let first = place == 0;
             let shown = |text: String| if first { text } else { String::new() };
-            let interval = match (one.low, one.high) {
-                (Some(low), Some(high)) => format!("{} to {}", measure(low), measure(high)),
-                _ => "too few sessions".to_owned(),
-            };
             let class = match against.verdict.as_str() {
                 "better" => "better",
                 "worse" => "worse",
@@ -55,7 +51,7 @@ fn measured(horizon: &Horizon) -> Table {
             vec![
                 word(name(&one.measure)),
                 number(shown(measure(one.value))),
-                number(shown(interval)),
+                number(shown(interval(one.low, one.high))),
                 word(name(&against.baseline)),
                 number(measure(against.value)),
                 Cell { text: sentence(&against.words), class },
@@ -74,6 +70,13 @@ fn measured(horizon: &Horizon) -> Table {
         columns: vec!["Measure", "This model", "95% interval", "Beside", "Its value", "Verdict"],
         said: vec![true, false, false, true, false, true],
         rows: rows.collect(),
+    }
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> String {
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{} to {}", measure(low), measure(high)),
+        _ => "too few sessions".to_owned(),
     }
 }
 
@@ -106,6 +109,34 @@ fn plain(horizon: &Horizon) -> Table {
         said: vec![true, false, false, false],
         rows: rows.iter().map(row).collect(),
     }
+}
+
+/// What correcting the probabilities of a rise once more would have changed.
+fn corrections(horizon: &Horizon) -> Option<Table> {
+    let row = |one: &Corrected| {
+        let title = match one.correction.as_str() {
+            "none" => "as published".to_owned(),
+            other => name(other),
+        };
+        // What is published differs from itself by nothing.
+        let (difference, interval) = match one.correction.as_str() {
+            "none" => (String::new(), String::new()),
+            _ => (measure(one.difference), interval(one.low, one.high)),
+        };
+        vec![
+            word(title),
+            number(measure(one.brier)),
+            number(measure(one.log_score)),
+            number(difference),
+            number(interval),
+        ]
+    };
+    (!horizon.corrections.is_empty()).then(|| Table {
+        title: "Probabilities of a rise, corrected by what became of earlier ones".to_owned(),
+        columns: vec!["Correction", "Brier score", "Log score", "Brier, difference", "95% interval"],
+        said: vec![true, false, false, false, false],
+        rows: horizon.corrections.iter().map(row).collect(),
+    })
 }
 
 fn placebo(horizon: &Horizon) -> Option<Table> {

@@ -70,6 +70,15 @@ fn new() -> Value {
     horizon["placebo"] = json!({
         "skill": line(0.017), "shuffled": line(0.001), "shifted": line(-0.002), "words": "the placebo has none"
     });
+    let corrected = |correction: &str, difference: f64, low: Value| {
+        json!({ "correction": correction, "rows": 900, "brier": 0.2491 + difference, "log_score": 0.692,
+                "difference": difference, "low": low, "high": 2e-4 })
+    };
+    horizon["corrections"] = json!([
+        corrected("none", 0.0, json!(0.0)),
+        corrected("platt", 1e-4, json!(-1e-4)),
+        corrected("isotonic", 2e-4, Value::Null)
+    ]);
     for (quarter, ic) in horizon["quarters"].as_array_mut().unwrap().iter_mut().zip([0.01, 0.02]) {
         quarter["ic"] = json!(ic);
         quarter["r2_vs_drift_pct"] = json!(0.05);
@@ -112,6 +121,10 @@ fn everything_that_was_added_since_is_drawn_too() {
     }
     assert!(page.contains("1000 resamples of sessions in blocks of 9.1 on average"));
     assert!(page.contains("0.00002500 to 0.00003100"));
+    assert!(
+        page.contains("corrected by what became of earlier ones") && page.contains("by isotonic regression")
+    );
+    assert!(page.contains("−0.0001000 to 0.0002000") && page.contains("too few sessions"));
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub(super) fn name(word: &str) -> String {
         "log_score" => "logarithmic score of a rise",
         "ranked_probability_score" => "ranked probability score (M6)",
         "zero" => "no change",
+        "platt" => "by a logistic curve (Platt)",
+        "isotonic" => "by isotonic regression",
         "recent_volatility" => "20-day volatility",
         "always_up" => "always up",
         "nominal" => "its level",
