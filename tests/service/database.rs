@@ -41,7 +41,9 @@ async fn goes_on(load: Load, address: &str, server: &Server, trouble: &str) {
     let answered = began.elapsed();
     until_ready(address).await;
     let ready = began.elapsed();
-    let worked = load.end().await;
+    let worked = tokio::time::timeout(PATIENCE, load.end())
+        .await
+        .expect("whoever waits for an answer gets one or asks again");
     let database = Database::open(&server.url()).await.expect("it answers");
     eventually("everything to be sealed", || async {
         Sequencer::stall(&database).await.ok()?.is_none().then_some(())
