@@ -234,6 +234,15 @@ async fn reads(person: &Person) -> Vec<String> {
     reads.filter_map(|(path, _)| path.strip_prefix("/api/v1").map(str::to_owned)).collect()
 }
 
+/// Every projection stands still; a step that is under way is void.
+async fn hold_every_projection(folder: &Folder) {
+    let database = Database::open(&own_database_url(folder.path())).await.expect("it answers");
+    sqlx::query("update subscriptions set state = 'stopped', generation = generation + 1, failed_ordinal = 1, error = 'held by a test'")
+        .execute(database.pool())
+        .await
+        .expect("they stand still");
+}
+
 #[tokio::test]
 async fn a_read_does_not_answer_before_the_projection_it_reads_has_come_to_the_event() {
     let folder = Folder::new("held-reads");
@@ -248,12 +257,7 @@ async fn a_read_does_not_answer_before_the_projection_it_reads_has_come_to_the_e
     let instrument = person.get("/instruments?limit=1").await["items"][0]["id"].clone();
     let instrument = instrument.as_str().expect("an id").to_owned();
 
-    // Every projection stands still; a step that is under way is void.
-    let database = Database::open(&own_database_url(folder.path())).await.expect("it answers");
-    sqlx::query("update subscriptions set state = 'stopped', generation = generation + 1, failed_ordinal = 1, error = 'held by a test'")
-        .execute(database.pool())
-        .await
-        .expect("they stand still");
+    hold_every_projection(&folder).await;
     let made = person.post("/watchlists", json!({ "name": "Mine" })).await;
     let after = made["after"].as_str().expect("a key").to_owned();
     let (person, mut asked) = (Arc::new(person), JoinSet::new());
@@ -284,18 +288,22 @@ async fn reads_that_would_wait_beside_256_others_are_refused_at_once() {
     let person = Person::at(&almanac.address);
     person.register("ann@example.org", "correct horse battery").await;
     let person = Arc::new(person);
+    hold_every_projection(&folder).await;
+    let made = person.post("/watchlists", json!({ "name": "Mine" })).await;
+    let after = made["after"].as_str().expect("a key").to_owned();
     let never = format!("watchlist:{}:1", "00000000-0000-0000-0000-000000000000");
-    let read = || {
-        let (person, path) = (Arc::clone(&person), format!("/watchlists?after={never}"));
+    let read = |after: &str| {
+        let (person, path) = (Arc::clone(&person), format!("/watchlists?after={after}"));
         async move { person.status_of(&path).await }
     };
-    let mut asked: JoinSet<StatusCode> = (0..MOST_WAITING + 44).map(|_| read()).collect();
+    let mut asked: JoinSet<StatusCode> = (0..MOST_WAITING + 44).map(|_| read(&after)).collect();
     let first = asked.join_next().await.expect("one of them").expect("an answer");
     assert_eq!(first, StatusCode::SERVICE_UNAVAILABLE, "whoever is refused is not held first");
+    assert_eq!(read(&never).await, StatusCode::ACCEPTED, "what was never committed takes nobody's room");
     let others = asked.join_all().await;
     let waited = others.iter().filter(|status| **status == StatusCode::ACCEPTED).count();
     let refused = others.iter().filter(|status| **status == StatusCode::SERVICE_UNAVAILABLE).count();
     assert_eq!(waited + refused, others.len());
     assert!(waited >= MOST_WAITING, "only {waited} waited");
-    assert_eq!(read().await, StatusCode::ACCEPTED, "there is room again");
+    assert_eq!(read(&after).await, StatusCode::ACCEPTED, "there is room again");
 }

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use almanac_actors::erasure::{EraseError, Holdings};
 use almanac_actors::notifier::{MailSettings, MailTransport, read_mails};
+use almanac_domain::account::AccountRefusal;
 use almanac_domain::account::vault::EMAIL;
-use almanac_domain::account::{Account, AccountCommand, AccountRefusal};
 use almanac_domain::clock::Clock;
-use almanac_store::log::{CommandError, Extras, Issued};
+use almanac_store::log::{CommandError, Issued};
 use almanac_store::testing::ScratchFolder;
-use almanac_store::vault::{self, VaultRow};
-use uuid::Uuid;
+use almanac_store::vault;
 
 use crate::world::{READER, World, smtp, work_off};
 
@@ -45,16 +44,14 @@ async fn fault_53_an_erased_reader_is_nowhere_also_when_a_backup_brings_vault_an
     assert_eq!((address().await, read_mails(&folder, READER).await.unwrap()), (vec![], vec![]));
     assert_eq!(holdings.forget_again().await.unwrap(), 0, "there is nothing left");
 
-    // What a restored dump holds, written as a part of another account's command; and the restored folder.
-    let row = VaultRow {
-        id: Uuid::from_u128(900),
-        owner: world.reader,
-        kind: EMAIL.to_owned(),
-        value: READER.to_owned(),
-    };
-    let extras = Extras::none().take_claim(EMAIL, READER, world.reader).put_vault(row);
-    let other = Uuid::from_u128(901).to_string();
-    world.bus.execute_with::<Account>(&other, AccountCommand::OpenAccount, &issued(), extras).await.unwrap();
+    // What a restored dump holds, as it comes back; and the restored folder.
+    for back in [
+        "insert into vault (id, owner, kind, value) values (gen_random_uuid(), $1, $2, $3)",
+        "insert into claims (owner, kind, value) values ($1, $2, $3)",
+    ] {
+        let put = sqlx::query(back).bind(world.reader).bind(EMAIL).bind(READER);
+        put.execute(world.database.pool()).await.unwrap();
+    }
     for (path, bytes) in &backup {
         std::fs::write(path, bytes).unwrap();
     }
