@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
@@ -18,6 +18,8 @@ struct Weather {
     age: u64,
     /// Whether whoever speaks on such a connection is told.
     told: bool,
+    /// Whether connections that listen for notifications are never heard of again, of whatever age.
+    deaf: bool,
 }
 
 /// A network between the service and its database.
@@ -32,7 +34,7 @@ impl Proxy {
     pub async fn start(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let weather = Arc::new(watch::Sender::new(Weather { fair: true, age: 0, told: true }));
+        let weather = Arc::new(watch::Sender::new(Weather { fair: true, age: 0, told: true, deaf: false }));
         let (seen, swallowing) = (Arc::clone(&weather), Arc::new(AtomicUsize::new(0)));
         let swallowed = Arc::clone(&swallowing);
         tokio::spawn(async move {
@@ -79,14 +81,22 @@ impl Proxy {
     /// New connections are served. Those that stood are forgotten: whoever waits for an answer waits for ever, whoever
     /// speaks is told.
     pub fn heal_and_forget(&self) {
-        self.weather
-            .send_modify(|weather| *weather = Weather { fair: true, age: weather.age + 1, told: true });
+        self.weather.send_modify(|weather| {
+            *weather = Weather { age: weather.age + 1, told: true, fair: true, ..*weather }
+        });
     }
 
     /// New connections are served. Those that stood stay open and swallow whatever is said on them, for ever.
     pub fn heal_and_swallow(&self) {
-        self.weather
-            .send_modify(|weather| *weather = Weather { fair: true, age: weather.age + 1, told: false });
+        self.weather.send_modify(|weather| {
+            *weather = Weather { age: weather.age + 1, told: false, fair: true, ..*weather }
+        });
+    }
+
+    /// Connections that listen for notifications swallow whatever is said on them, for as long as it is true; all others
+    /// are served.
+    pub fn deafen(&self, deaf: bool) {
+        self.weather.send_modify(|weather| weather.deaf = deaf);
     }
 
     /// How many connections stand on which something was lost for good.
@@ -99,11 +109,21 @@ impl Proxy {
 struct Loss {
     swallowing: Arc<AtomicUsize>,
     suffered: AtomicUsize,
+    listens: AtomicBool,
 }
 
 impl Loss {
     fn new(swallowing: Arc<AtomicUsize>) -> Self {
-        Self { swallowing, suffered: AtomicUsize::new(0) }
+        Self { swallowing, suffered: AtomicUsize::new(0), listens: AtomicBool::new(false) }
+    }
+
+    /// Whether a listening connection has become deaf; what is said now may be what makes it listen.
+    fn is_deaf(&self, weather: Weather, said: &[u8]) -> bool {
+        let deaf = weather.deaf && self.listens.load(Ordering::SeqCst);
+        if said.windows(6).any(|word| word == b"LISTEN") {
+            self.listens.store(true, Ordering::SeqCst);
+        }
+        deaf
     }
 
     fn suffer(&self) {
@@ -135,7 +155,9 @@ async fn carry(
             return;
         }
         let now = *weather.borrow();
-        if now.age == age {
+        if loss.is_deaf(now, &bytes[..read]) {
+            loss.suffer();
+        } else if now.age == age {
             if to.write_all(&bytes[..read]).await.is_err() {
                 return;
             }

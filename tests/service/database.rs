@@ -170,6 +170,31 @@ async fn fault_20_once_a_line_was_found_dead_the_next_ones_are_found_sooner() {
 }
 
 #[tokio::test]
+async fn fault_20_whoever_only_listens_notices_that_nobody_speaks_any_more() {
+    let server = Server::start("deaf").await;
+    let proxy = Proxy::start(server.socket()).await;
+    let database = Database::open(&proxy.url()).await.expect("it answers");
+    database.migrate().await.expect("an empty database");
+    let listening = tokio::spawn({
+        let database = database.clone();
+        async move { database.listen().await }
+    });
+    let direct = Database::open(&server.url()).await.expect("it answers");
+    let listens =
+        "select exists (select 1 from pg_stat_activity where query like 'LISTEN%' and state = 'idle')";
+    eventually("it to listen", || async {
+        sqlx::query_scalar::<_, bool>(listens).fetch_one(direct.pool()).await.ok()?.then_some(())
+    })
+    .await;
+    proxy.deafen(true);
+    eventually("it to speak into the void", || async { (proxy.swallowing() == 1).then_some(()) }).await;
+    proxy.deafen(false);
+    eventually("the deaf connection to be given up", || async { (proxy.swallowing() == 0).then_some(()) })
+        .await;
+    listening.abort();
+}
+
+#[tokio::test]
 async fn fault_20_a_statement_that_takes_long_is_not_taken_for_a_partition() {
     let server = Server::start("patient").await;
     let proxy = Proxy::start(server.socket()).await;
