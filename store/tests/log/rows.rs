@@ -121,9 +121,14 @@ async fn fault_53_what_is_put_into_the_vault_beside_an_erasure_does_not_outlive_
     });
     let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     let waiters = async |count: i64| {
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(database.pool()).await.unwrap() < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let counted =
+            async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(database.pool()).await.unwrap();
+        let until = async {
+            while counted().await < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(4), until).await.expect("one waits for the other");
     };
     waiters(1).await;
     let erased = tokio::spawn({
