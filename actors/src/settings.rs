@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use almanac_domain::training_run::{FeatureSet, TrainingPlan};
-use almanac_domain::trial::TrialRule;
+use almanac_domain::trial::{self, TrialRule};
 use almanac_domain::values::{Exchange, Horizon, Mode, ModelName, Probability, Session, Symbol};
 use almanac_ml::simulator;
 use chrono::TimeDelta;
@@ -208,7 +208,8 @@ impl TrialSettings {
     /// The latest session of a trial that is decided on so many at horizons up to `longest`: when all of them can be scored
     /// and a quarter as many have passed, so that a round that was missed does not end it undecided.
     pub fn latest_of(&self, decide_after: u32, longest: u32) -> u32 {
-        self.latest.max(decide_after.saturating_add(decide_after / 4).saturating_add(longest))
+        let scored = decide_after.saturating_add(longest);
+        self.latest.max(scored).max(scored.saturating_add(decide_after / 4).min(trial::MOST))
     }
 }
 

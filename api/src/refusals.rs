@@ -50,6 +50,7 @@ impl Refusal for ModelRefusal {
             Self::NotTheNextVersion { .. }
             | Self::AlreadyRegistered(_)
             | Self::NoChampion
+            | Self::NotTheChampion(_)
             | Self::TrialNotDue { .. } => Kind::Refused,
             Self::AlreadyChampion(_) => Kind::AlreadyChampion,
             Self::IsChampion(_) => Kind::IsChampion,
@@ -69,6 +70,7 @@ impl Refusal for ModelRefusal {
             | Self::AlreadyRegistered(_)
             | Self::AlreadyChampion(_)
             | Self::IsChampion(_)
+            | Self::NotTheChampion(_)
             | Self::OutOfService(_)
             | Self::InQuarantine(_)
             | Self::NothingToRollBackTo
@@ -104,7 +106,8 @@ impl Refusal for WebhookEndpointRefusal {
     fn kind(&self) -> Kind {
         match self {
             Self::Absent => Kind::Absent,
-            Self::AlreadyExists | Self::SecretReplaced => Kind::Refused,
+            Self::AlreadyExists => Kind::Refused,
+            Self::SecretReplaced => Kind::Conflict,
             Self::NoEventType | Self::UnknownEventType(_) => Kind::Invalid,
         }
     }

@@ -7,7 +7,7 @@ use almanac_domain::webhook_endpoint::{
     WebhookEndpoint as Aggregate, WebhookEndpointCommand as Command, WebhookEndpointRefusal,
 };
 use almanac_projections::webhook_endpoints::{self as endpoints, WebhookEndpoint};
-use almanac_store::log::{CommandError, Committed, Extras, LogReader};
+use almanac_store::log::{CommandError, Committed, Extras};
 use almanac_store::vault::{self, VaultRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,7 +68,11 @@ pub struct NewSecret {
 /// The endpoint, if it is the caller's.
 pub async fn own(state: &State, caller: &Caller, id: Uuid) -> Result<WebhookEndpoint, Problem> {
     let found = endpoints::find(state.parts.database.pool(), caller.id, id).await?;
-    found.ok_or_else(|| Problem::with(Kind::Absent, "there is no such webhook endpoint"))
+    found.ok_or_else(absent)
+}
+
+fn absent() -> Problem {
+    Problem::with(Kind::Absent, "there is no such webhook endpoint")
 }
 
 /// The URL as it goes into the vault, if it may be called at all.
@@ -211,7 +215,11 @@ pub async fn rotate_secret(
     let (done, rotated) = loop {
         tries += 1;
         // Counted before the secret is read: one that is replaced in between is refused, and made anew beside that.
-        let seen = rotations(&state, *id).await?;
+        let endpoint = state.parts.bus.load::<Aggregate>(&id.to_string()).await?;
+        let Aggregate::Registered { owner, rotations: seen, .. } = endpoint else { return Err(absent()) };
+        if owner != by {
+            return Err(absent());
+        }
         let rotated = secrets_of(&state, *id).await?.rotated(&state.parts.entropy, state.now());
         let extras = Extras::none().put_vault(secret_row(by, *id, &rotated));
         let command = Command::RotateSecret { by, seen };
@@ -223,13 +231,6 @@ pub async fn rotate_secret(
     };
     let secrets = if done.repeated { secrets_of(&state, *id).await? } else { rotated };
     Ok(web::Json(NewSecret { secret: secrets.current().to_string(), after: after(&done) }))
-}
-
-/// How often the secret of an endpoint was replaced.
-async fn rotations(state: &State, endpoint: Uuid) -> Result<u32, Problem> {
-    let log = LogReader::new(&state.parts.database);
-    let stream = log.stream("webhook_endpoint", &endpoint.to_string()).await?;
-    Ok(stream.iter().filter(|event| event.event_type == "SecretRotated").count() as u32)
 }
 
 /// Calls an endpoint again.

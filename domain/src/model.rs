@@ -102,6 +102,13 @@ pub enum ModelCommand {
     RegisterVersion(Box<ModelVersionRegistered>),
     /// Makes a version the champion.
     PromoteVersion(ModelVersionPromoted),
+    /// Makes a version champion in the place of this one, if that still is.
+    SucceedChampion {
+        /// Whose place it takes.
+        champion: u32,
+        /// The version that takes it.
+        promotion: ModelVersionPromoted,
+    },
     /// Makes the champion before the present one champion again.
     RollBack {
         /// Who decided.
@@ -359,6 +366,12 @@ impl Model {
                 let (by, at) = (promotion.by.clone(), promotion.promoted_at);
                 let event = promotion.into();
                 Ok(self.with_end_of_trial(event, None, TrialEnd::ChampionChanged, Some(by), at))
+            }
+            ModelCommand::SucceedChampion { champion, promotion } => {
+                if self.champion() != Some(champion) {
+                    return Err(ModelRefusal::NotTheChampion(champion));
+                }
+                self.decide(ModelCommand::PromoteVersion(promotion))
             }
             ModelCommand::RollBack { by, reason, at } => {
                 let (from, to) = match self.champions.as_slice() {

@@ -30,7 +30,7 @@ pub const GATE: &str = "trial";
 const FEWEST: u32 = 8;
 
 /// The most sessions a trial may take: forty years.
-const MOST: u32 = 10_000;
+pub const MOST: u32 = 10_000;
 
 /// How a trial is decided, fixed when it is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -126,8 +126,8 @@ impl Database {
         // for its own table in vain and begin again.
         let mut connection = self.connect_apart().await?;
         connection.execute("set search_path = public").await?;
-        let migrations = MIGRATIONS.migrations.clone();
-        Migrator { migrations, ignore_missing: true, ..Migrator::DEFAULT }.run(&mut connection).await?;
+        let mut migrations = sqlx::migrate!("../migrations");
+        migrations.set_ignore_missing(true).run(&mut connection).await?;
         connection.close().await?;
         Ok(())
     }

@@ -183,6 +183,18 @@ impl Almanac {
         self.child.wait().expect("it is gone");
     }
 
+    /// Waits until it has died by itself.
+    ///
+    /// # Panics
+    /// When it lives longer than [`PATIENCE`].
+    pub async fn dies(mut self) {
+        let began = Instant::now();
+        while self.child.try_wait().expect("it can be asked").is_none() {
+            assert!(began.elapsed() < PATIENCE, "it lives");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Asks it to stop, as an operator would, and waits until it has; true when it ended well.
     pub fn stop(mut self) -> bool {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");

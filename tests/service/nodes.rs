@@ -248,13 +248,13 @@ async fn fault_25_nodes_restarted_one_after_the_other_under_load_lose_and_double
         let before = load.done();
         eventually("more commands", || async { (load.done() >= before + 40).then_some(()) }).await;
         let leaves = nodes.remove(0);
-        load.at(addresses(&nodes));
         if round % 2 == 0 {
+            load.at(addresses(&nodes));
             assert!(leaves.stop(), "it ends well");
         } else {
-            leaves.kill();
+            leaves.dies().await;
+            load.at(addresses(&nodes));
         }
-        // Who is to be killed may die before by itself.
         let death = if round % 2 == 0 { &[][..] } else { &DEATH };
         nodes.push(Almanac::node(&url, &folder, "api,log", death));
         load.at(addresses(&nodes));

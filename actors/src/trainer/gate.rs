@@ -1,7 +1,7 @@
 //! The gate: promotes the first version without a person, puts later ones on trial, and shuts out what is too good to be
 //! true, by rules that stand in the events.
 //!
-//! It speaks of the newest version that it may speak of at all, once, and only as long as no person has said anything
+//! It speaks of the newest version that it may speak of at all, and only as long as no person has said anything
 //! since that version was registered that bears on who publishes: what a person decides stands.
 //!
 //! Few challengers win, as few are better beyond chance, and a champion may publish only so long: before it has to fall
@@ -62,17 +62,13 @@ pub(super) async fn decide(parts: &Parts) -> Result<bool, TradeError> {
     let at = parts.clock.now();
     let promotion = |rule: &str, reason: String| {
         let by = DecidedBy::Gate { rule: rule.to_owned() };
-        ModelCommand::PromoteVersion(ModelVersionPromoted {
-            version: newest.version,
-            by,
-            reason,
-            promoted_at: at,
-        })
+        ModelVersionPromoted { version: newest.version, by, reason, promoted_at: at }
     };
     let Some(champion) = champion else {
         let reason = "the model had no version that publishes".to_owned();
         let what = format!("{name} {}", newest.version);
-        return command(parts, &what, promotion(FIRST_VERSION, reason), registration).await;
+        let promote = ModelCommand::PromoteVersion(promotion(FIRST_VERSION, reason));
+        return command(parts, &what, promote, registration).await;
     };
     let by_trial = parts.settings.training.promotion == Promotion::Trial;
     if by_trial && succeeds(parts, newest, champion) {
@@ -81,7 +77,9 @@ pub(super) async fn decide(parts: &Parts) -> Result<bool, TradeError> {
             champion.version, champion.trained_through
         );
         let what = format!("succession {name} {}", newest.version);
-        return command(parts, &what, promotion(SUCCESSION, reason), registration).await;
+        let (champion, promotion) = (champion.version, promotion(SUCCESSION, reason));
+        let succeed = ModelCommand::SucceedChampion { champion, promotion };
+        return command(parts, &what, succeed, registration).await;
     }
     if by_trial
         && !tried
@@ -107,11 +105,14 @@ pub(super) async fn decide(parts: &Parts) -> Result<bool, TradeError> {
     Ok(false)
 }
 
-/// Whether the champion is about to expire and the candidate is not.
+/// Whether the champion is about to expire, and the candidate learnt later and may speak of the next session.
 fn succeeds(parts: &Parts, candidate: &ModelVersion, champion: &ModelVersion) -> bool {
     let calendar = parts.calendar();
-    let soon = (0..=IN_GOOD_TIME).fold(parts.last_settled_session(), |session, _| calendar.next(session));
-    parts.is_expired(champion.trained_through, soon) && !parts.is_expired(candidate.trained_through, soon)
+    let next = calendar.next(parts.last_settled_session());
+    let soon = (0..IN_GOOD_TIME).fold(next, |session, _| calendar.next(session));
+    parts.is_expired(champion.trained_through, soon)
+        && candidate.trained_through > champion.trained_through
+        && !parts.is_expired(candidate.trained_through, next)
 }
 
 /// The newest version that the gate may speak of: not of what was trained elsewhere, which a person has to trust first, nor

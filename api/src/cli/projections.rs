@@ -180,7 +180,10 @@ impl Everywhere {
                 }
                 ProjectionBuildState::Warming
                 | ProjectionBuildState::Ready
-                | ProjectionBuildState::Previous => {}
+                | ProjectionBuildState::Previous => {
+                    let waits_for = build.error.map_or_else(String::new, |why| format!(": {why}"));
+                    bar.set_message(format!("{name}{waits_for}"));
+                }
             }
             match progress {
                 Progress::More => {}

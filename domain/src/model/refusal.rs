@@ -25,6 +25,9 @@ pub enum ModelRefusal {
     /// The champion serves: promote another first.
     #[error("version {0} is the champion; promote another version first")]
     IsChampion(u32),
+    /// Another one is champion by now.
+    #[error("version {0} is no longer the champion")]
+    NotTheChampion(u32),
     /// It is retired.
     #[error("version {0} is no longer in service")]
     OutOfService(u32),

@@ -85,6 +85,18 @@ fn a_model_has_one_champion() {
 }
 
 #[test]
+fn only_who_is_champion_still_is_succeeded() {
+    let model = two_versions_second_champion();
+    let succeed = |champion| {
+        model
+            .decide(ModelCommand::SucceedChampion { champion, promotion: promoted(1) })
+            .map(|events| events.len())
+    };
+    assert_eq!(succeed(1), Err(ModelRefusal::NotTheChampion(1)));
+    assert_eq!(succeed(2), Ok(1));
+}
+
+#[test]
 fn rolling_back_makes_the_champion_before_champion_again() {
     let mut model = two_versions_second_champion();
     let events = model.decide(roll_back()).expect("granted");

@@ -75,7 +75,7 @@ pub(super) fn grams(task: &Task<'_>, cutoffs: &[i32]) -> Result<Vec<Gram>, FitEr
     let mut grams: Vec<Option<Gram>> = cutoffs.iter().map(|_| None).collect();
     for inside in INSIDE {
         let found = moved(&Sums::collect(task, &entry, cutoffs.len(), &frame, inside), &frame, inside);
-        // Each cutoff by itself: what comes later moves no bit of what was learned before.
+        // Each cutoff by itself: later values move no bit of what was learned before.
         grams.iter_mut().zip(found).for_each(|(gram, found)| *gram = gram.take().or(found));
         if grams.iter().all(Option::is_some) {
             break;

@@ -183,13 +183,14 @@ async fn fault_17_at_an_event_of_a_newer_version_a_projection_waits_or_passes_by
     older.request_rebuild(None).await.unwrap();
     let stands = async || {
         let build = older.builds().await.unwrap().remove(0);
-        (build.state, build.ordinal)
+        (build.state, build.ordinal, build.error)
     };
     while older.tend().await.unwrap() == Tended::More {}
-    let (state, ordinal) = stands().await;
+    let (state, ordinal, waits_for) = stands().await;
     assert!(state == BuildState::Warming && (1..at).contains(&ordinal), "{state:?} at {ordinal}");
+    assert!(waits_for.is_some_and(|why| why.contains("PredictionDisputed")));
     while newer.tend().await.unwrap() == Tended::More {}
-    assert_eq!(stands().await, (BuildState::Ready, at));
+    assert_eq!(stands().await, (BuildState::Ready, at, None));
     older.run_until(head).await.unwrap();
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use almanac_domain::account::{Account, AccountCommand};
 use almanac_store::clock::Entropy;
 use almanac_store::leases;
-use almanac_store::log::Extras;
+use almanac_store::log::{CommandError, Extras};
 use almanac_store::sign_ins::SignIns;
 use almanac_store::testing::TestDatabase;
 use almanac_store::vault::{self, VaultRow};
@@ -107,42 +107,27 @@ async fn fault_53_what_is_put_into_the_vault_beside_an_erasure_does_not_outlive_
     let note = |text: &str| VaultRow { id: an_account(), owner, kind: "note".into(), value: text.into() };
     bus.execute::<Account>(&owner.to_string(), AccountCommand::OpenAccount, &issued()).await.unwrap();
 
-    // A command has put its note and is held up before it commits, by somebody who takes the same claim.
-    let mut other = database.pool().begin().await.unwrap();
-    sqlx::query("insert into claims (kind, value, owner) values ('slug', 'mine', $1)")
-        .bind(an_account())
-        .execute(&mut *other)
-        .await
-        .unwrap();
-    let held_up = tokio::spawn({
-        let (bus, extras) =
-            (bus.clone(), Extras::none().put_vault(note("before")).take_claim("slug", "mine", owner));
-        async move { bus.execute_with::<Counter>("a", Command::Count { by: 1 }, &issued(), extras).await }
-    });
-    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-    let waiters = async |count: i64| {
-        let counted =
-            async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(database.pool()).await.unwrap();
-        let until = async {
-            while counted().await < count {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(4), until).await.expect("one waits for the other");
+    // As long as an erasure is under way nobody puts anything, and the other way round.
+    let held = async |lock: &str| {
+        let mut transaction = database.pool().begin().await.unwrap();
+        let lock = format!("select {lock}(hashtextextended('vault of ' || $1::text, 0))");
+        sqlx::query(&lock).bind(owner).execute(&mut *transaction).await.unwrap();
+        transaction
     };
-    waiters(1).await;
-    let erased = tokio::spawn({
-        let bus = bus.clone();
-        async move {
-            let erase = AccountCommand::Erase;
-            bus.execute_with::<Account>(&owner.to_string(), erase, &issued(), Extras::erasing(owner)).await
-        }
-    });
-    waiters(2).await;
-    other.rollback().await.unwrap();
-    held_up.await.unwrap().unwrap();
-    erased.await.unwrap().unwrap();
-    assert_eq!(vault::of_owner(database.pool(), owner, "note").await.unwrap(), [], "it was there before");
+    let erasing = held("pg_advisory_xact_lock").await;
+    let beside = Extras::none().put_vault(note("beside"));
+    let put = bus.execute_with::<Counter>("a", Command::Count { by: 1 }, &issued(), beside).await;
+    assert!(matches!(put, Err(CommandError::Conflict)), "{put:?}");
+    erasing.rollback().await.unwrap();
+    let erase = async || {
+        let (id, erasing) = (owner.to_string(), Extras::erasing(owner));
+        bus.execute_with::<Account>(&id, AccountCommand::Erase, &issued(), erasing).await
+    };
+    let putting = held("pg_advisory_xact_lock_shared").await;
+    let erased = erase().await;
+    assert!(matches!(erased, Err(CommandError::Conflict)), "{erased:?}");
+    putting.rollback().await.unwrap();
+    erase().await.unwrap();
 
     let after = Extras::none().put_vault(note("after"));
     bus.execute_with::<Counter>("b", Command::Count { by: 1 }, &issued(), after).await.unwrap();

@@ -119,7 +119,7 @@ impl Subscription {
             let tended = self.tend().await?;
             let build = self.builds().await?.into_iter().find(|build| build.state != BuildState::Previous);
             match build {
-                Some(Build { state: BuildState::Warming, .. }) => {}
+                Some(Build { state: BuildState::Warming, error: None, .. }) => {}
                 Some(Build { compared_ordinal: Some(ordinal), differences, .. }) => {
                     return Ok(Rebuilt { ordinal, differences });
                 }

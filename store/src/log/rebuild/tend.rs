@@ -48,7 +48,9 @@ impl Subscription {
     }
 
     async fn tend_build(&self, build: &Build) -> Result<Tended, StoreError> {
-        match (build.state, self.follow_for_a_turn(build.place).await?) {
+        let step = self.follow_for_a_turn(build.place).await?;
+        self.note_waiting(build, &step).await?;
+        match (build.state, step) {
             (
                 BuildState::Warming | BuildState::Ready | BuildState::Previous,
                 Step::Stopped { ordinal, error },
@@ -108,6 +110,31 @@ impl Subscription {
             .bind(build.state.as_str())
             .execute(self.database.pool())
             .await?;
+        Ok(())
+    }
+
+    /// Says of a build that waits for a newer program what it waits for, and no more once it has gone on.
+    async fn note_waiting(&self, build: &Build, step: &Step) -> Result<(), StoreError> {
+        let waits_for = match (build.state, step) {
+            (BuildState::Failed | BuildState::Cancelled, _) => return Ok(()),
+            (_, Step::Waits { ordinal, error }) => {
+                Some(format!("it waits for a newer program at event {ordinal}: {error}"))
+            }
+            (_, Step::Moved { .. }) => None,
+            _ => return Ok(()),
+        };
+        if waits_for != build.error {
+            sqlx::query(
+                "update projection_builds set error = $4
+                  where name = $1 and place = $2 and schema_name = $3 and state not in ('failed', 'cancelled')",
+            )
+            .bind(self.name())
+            .bind(build.place.as_str())
+            .bind(&build.schema)
+            .bind(waits_for)
+            .execute(self.database.pool())
+            .await?;
+        }
         Ok(())
     }
 
