@@ -323,6 +323,6 @@ mod tests {
         let rule = settings.training.trial.rule(settings.training.horizons.clone());
         assert_eq!((rule.check(), rule.decide_after), (Ok(()), 80));
         let long = settings.training.trial.rule(vec![Horizon::new(20).unwrap(), Horizon::new(1).unwrap()]);
-        assert_eq!((long.check(), long.decide_after, long.latest), (Ok(()), 80, 100));
+        assert_eq!((long.check(), long.decide_after, long.latest), (Ok(()), 80, 120));
     }
 }

@@ -116,12 +116,12 @@ impl Subscription {
     /// Says of a build that waits for a newer program what it waits for, and no more once it has gone on.
     async fn note_waiting(&self, build: &Build, step: &Step) -> Result<(), StoreError> {
         let waits_for = match (build.state, step) {
-            (BuildState::Failed | BuildState::Cancelled, _) => return Ok(()),
+            (BuildState::Failed | BuildState::Cancelled, _)
+            | (_, Step::Busy | Step::Stopped { .. } | Step::Retired) => return Ok(()),
             (_, Step::Waits { ordinal, error }) => {
                 Some(format!("it waits for a newer program at event {ordinal}: {error}"))
             }
-            (_, Step::Moved { .. }) => None,
-            _ => return Ok(()),
+            (_, Step::Moved { .. } | Step::Idle | Step::Switched) => None,
         };
         if waits_for != build.error {
             sqlx::query(
