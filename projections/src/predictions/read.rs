@@ -99,7 +99,7 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Prediction>, StoreEr
 }
 
 /// The newest prediction of each of `instruments` for each horizon; without instruments, everything in the newest
-/// round. By symbol and horizon.
+/// complete round, or in the newest one where none is. By symbol and horizon.
 pub async fn latest(
     pool: &PgPool,
     model: Option<&ModelName>,
@@ -108,8 +108,11 @@ pub async fn latest(
     let model = model.map(ModelName::as_str);
     let Some(instruments) = instruments else {
         let select = format!(
-            "{SHOWN} where p.trial is null and p.round = (select r.id from rounds r
-                     where $1::text is null or r.model = $1 order by r.session desc, r.ordinal desc limit 1)
+            "{SHOWN} where p.trial is null and p.round = coalesce(
+                 (select r.id from rounds r where ($1::text is null or r.model = $1) and r.state = 'complete'
+                   order by r.session desc, r.ordinal desc limit 1),
+                 (select r.id from rounds r where $1::text is null or r.model = $1
+                   order by r.session desc, r.ordinal desc limit 1))
               order by symbol, p.instrument, p.horizon"
         );
         return Ok(sqlx::query(&select).bind(model).try_map(|row| shown(&row)).fetch_all(pool).await?);
