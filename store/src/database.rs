@@ -1,7 +1,7 @@
 //! A connection pool to the one database, and the doorbells that spare its readers from polling.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -15,8 +15,12 @@ use crate::StoreError;
 use crate::lines::Lines;
 use crate::sightings::Sightings;
 
-/// Every migration, embedded in the binary.
-pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+/// Every migration, embedded in the binary. Those of a newer program in the database are none of its business.
+pub(crate) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("../migrations");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// The channel on which the sequencer tells other processes how far the log is sealed.
 pub(crate) const SEALED_CHANNEL: &str = "almanac_sealed";
@@ -126,8 +130,7 @@ impl Database {
         // for its own table in vain and begin again.
         let mut connection = self.connect_apart().await?;
         connection.execute("set search_path = public").await?;
-        let mut migrations = sqlx::migrate!("../migrations");
-        migrations.set_ignore_missing(true).run(&mut connection).await?;
+        MIGRATIONS.run(&mut connection).await?;
         connection.close().await?;
         Ok(())
     }
