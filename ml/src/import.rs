@@ -189,33 +189,22 @@ impl ImportSpec {
 fn check_numbers(task: &Task<'_>, fitted: &Fitted) -> Result<(), ImportError> {
     let (features, horizon) = (task.features, task.labels.horizon());
     let rows: Vec<usize> = (0..features.len()).filter(|&row| features.usable(row)).collect();
-    let width = features.names().len();
-    let (mut values, mut block, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut forecast, mut came) = (0.0, 0.0);
+    let (mut values, mut forecast, mut came) = (Vec::new(), 0.0, 0.0);
     let again = rows.len().div_ceil(ROWS_AGAIN).max(1);
-    for rows in rows.chunks(256) {
-        block.clear();
-        keys.clear();
-        for &row in rows {
-            features.row(row, &mut values);
-            block.extend_from_slice(&values);
-            keys.push(features.key(row));
+    for (&row, expected) in rows.iter().zip(fitted.predict_in(features, &rows)) {
+        if !expected.is_finite() {
+            let (key, session) = (features.key(row).to_owned(), days::date(features.sessions()[row]));
+            return Err(ImportError::NotFinite { horizon, key, session });
         }
-        let predicted = fitted.predict_rows(&keys, &block, width);
-        for ((&row, &expected), values) in rows.iter().zip(&predicted).zip(block.chunks_exact(width)) {
-            if !expected.is_finite() {
-                let (key, session) = (features.key(row).to_owned(), days::date(features.sessions()[row]));
-                return Err(ImportError::NotFinite { horizon, key, session });
-            }
-            if row % again == 0
-                && fitted.predict_for(features.key(row), values).to_bits() != expected.to_bits()
-            {
+        if row % again == 0 {
+            features.row(row, &mut values);
+            if fitted.predict_for(features.key(row), &values).to_bits() != expected.to_bits() {
                 return Err(ImportError::NotRepeatable { horizon });
             }
-            if task.labelled(row) {
-                forecast += expected * expected;
-                came += task.labels.value(row) * task.labels.value(row);
-            }
+        }
+        if task.labelled(row) {
+            forecast += expected * expected;
+            came += task.labels.value(row) * task.labels.value(row);
         }
     }
     let times = if came > 0.0 { (forecast / came).sqrt() } else { 0.0 };

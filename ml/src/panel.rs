@@ -140,6 +140,16 @@ impl Panel {
         self.part(instrument, self.rows(instrument))
     }
 
+    /// The instruments in at most so many groups of neighbours with about equally many rows.
+    pub(crate) fn groups(&self, count: usize) -> Vec<Range<usize>> {
+        let ends = (1..=count).map(|group| {
+            let rows = (self.len() as u128 * group as u128 / count as u128) as usize;
+            self.starts[1..].partition_point(|&end| end <= rows)
+        });
+        let mut first = 0;
+        ends.map(|end| std::mem::replace(&mut first, end)..end).filter(|group| !group.is_empty()).collect()
+    }
+
     /// The rows of each run of the instrument at a position, oldest first; one run unless the panel is
     /// [`Panel::parted`].
     ///
@@ -302,6 +312,22 @@ mod tests {
         assert_eq!(panel.series(0).close, [9.0, 10.5, 11.0]);
         assert_eq!(panel.series(1).close, [20.0]);
         assert_eq!(panel.sessions(), [date(2), date(3), date(4)]);
+    }
+
+    #[test]
+    fn groups_hold_every_instrument_once_whatever_their_number() {
+        let mut bars = Bars::default();
+        for (key, rows) in [("A", 9), ("B", 1), ("C", 1), ("D", 5), ("E", 2)] {
+            (1..=rows).for_each(|day| bars.push(key, bar(day, 1.0)));
+        }
+        let panel = Panel::new(bars);
+        for count in 1..8 {
+            let groups = panel.groups(count);
+            assert!(groups.len() <= count && groups.iter().all(|group| !group.is_empty()));
+            assert_eq!(groups.into_iter().flatten().collect::<Vec<_>>(), [0, 1, 2, 3, 4], "{count}");
+        }
+        assert_eq!(panel.groups(2), [0..1, 1..5]);
+        assert!(Panel::new(Bars::default()).groups(2).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::days;
 use crate::features::{FeatureSet, Inputs, SessionFeatures, WARM_UP_ROWS, of_the_session};
 use crate::fifths::{FIFTHS, Fifths};
 use crate::panel::Series;
+use crate::parallel::Threads;
 use crate::uncertainty::Uncertainty;
 
 /// Features further than this many standard deviations from the mean of training mean that something else is going on
@@ -131,13 +132,26 @@ pub fn forecast(
     inputs: &Inputs<'_>,
     session: NaiveDate,
 ) -> Result<Vec<Forecast>, PredictError> {
+    forecast_on(artefact, inputs, session, Threads::available())
+}
+
+/// The same, bit by bit, on some threads.
+///
+/// # Errors
+/// When the artefact was made for other features.
+pub fn forecast_on(
+    artefact: &Artefact,
+    inputs: &Inputs<'_>,
+    session: NaiveDate,
+    threads: Threads,
+) -> Result<Vec<Forecast>, PredictError> {
     let inputs = &inputs.looking_at(FeatureSet::of(&artefact.features));
     let names = inputs.names();
     if !names.iter().eq(artefact.features.iter()) {
         let (expected, found) = (artefact.features.join(", "), names.join(", "));
         return Err(PredictError::OtherFeatures { expected, found });
     }
-    let uncertainty = Uncertainty::of(artefact, inputs, session);
+    let uncertainty = Uncertainty::of(artefact, inputs, session, threads);
     let panel = inputs.panel;
     let known = SessionFeatures::of(inputs, days::day(session));
     let mut forecasts = Vec::with_capacity(panel.keys().len() * artefact.models.len());

@@ -8,6 +8,7 @@ use crate::days;
 use crate::features::{FeatureSet, FeatureTable, Inputs, Labels, STD_20};
 use crate::models::Task;
 use crate::panel::Panel;
+use crate::parallel::Threads;
 use crate::volatility::{self, Level, Reaction, remembered_sessions};
 
 /// What scales are computed from; nothing where the 20-day volatility is enough.
@@ -24,7 +25,7 @@ struct Scales {
 
 impl Uncertainty {
     /// Looks at nothing after the session.
-    pub fn of(artefact: &Artefact, inputs: &Inputs<'_>, session: NaiveDate) -> Self {
+    pub fn of(artefact: &Artefact, inputs: &Inputs<'_>, session: NaiveDate, threads: Threads) -> Self {
         if artefact.models.iter().all(|model| model.volatility.is_none()) {
             return Self(None);
         }
@@ -34,11 +35,14 @@ impl Uncertainty {
         let known = inputs.looking_at(set).known_at(session);
         let panel = &known.panel;
         let first = first_that_counts(artefact, panel);
-        let features = FeatureTable::compute_from(&known.inputs(), first);
-        let table = volatility::table_from(&known.inputs(), &features, first);
+        let features = FeatureTable::compute_from(&known.inputs(), first, threads);
+        let table = volatility::table_from(&known.inputs(), &features, first, threads);
         let session = days::day(session);
-        let levels =
-            artefact.models.iter().map(|model| level(model, panel, &features, &table, session)).collect();
+        let levels = artefact
+            .models
+            .iter()
+            .map(|model| level(model, panel, &features, &table, session, threads))
+            .collect();
         Self(Some(Scales { panel: known.panel, session, table, levels }))
     }
 
@@ -88,6 +92,7 @@ fn level(
     features: &FeatureTable,
     table: &FeatureTable,
     session: i32,
+    threads: Threads,
 ) -> f64 {
     if model.calibration.scale != Scale::Har {
         return 1.0;
@@ -96,7 +101,7 @@ fn level(
     let task = Task { features, labels: &labels };
     let mut level = Level::new(model.horizon, Reaction::default());
     let mut outcomes = Vec::new();
-    for day in made_again(model, panel, &task, table) {
+    for day in made_again(model, panel, &task, table, threads) {
         let widened = level.at(day.session);
         outcomes.clear();
         for made in &day.made {
@@ -133,32 +138,43 @@ struct Made {
     unit: f64,
 }
 
-/// The forecasts of the sessions that count, oldest first. They are made instrument by instrument, as the columns lie.
-fn made_again(model: &HorizonModel, panel: &Panel, task: &Task<'_>, table: &FeatureTable) -> Vec<Day> {
+/// The forecasts of the sessions that count, oldest first.
+fn made_again(
+    model: &HorizonModel,
+    panel: &Panel,
+    task: &Task<'_>,
+    table: &FeatureTable,
+    threads: Threads,
+) -> Vec<Day> {
     let sessions = panel.sessions();
     let recent = &sessions[sessions.len().saturating_sub(remembered_sessions(model.horizon))..];
     let mut found: Vec<Day> =
         recent.iter().map(|&date| Day { session: days::day(date), made: Vec::new() }).collect();
-    let Some(first) = found.first().map(|day| day.session) else { return found };
-    let (looks, mut values) = (model.fitted.looks_at_features(), Vec::new());
-    for instrument in 0..panel.keys().len() {
-        let rows = panel.rows(instrument);
-        let series = panel.series(instrument);
+    let days: Vec<i32> = found.iter().map(|day| day.session).collect();
+    // Instrument by instrument, as the columns lie.
+    let of_instrument = |instrument: usize| {
+        let (first, series) = (panel.rows(instrument).start, panel.series(instrument));
         let factor = model.calibration.factor(series.key);
-        let from = series.session.partition_point(|&session| session < first);
+        let (mut places, mut rows, mut units, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let from = series.session.partition_point(|session| days.first().is_none_or(|day| session < day));
         for (t, session) in series.session.iter().enumerate().skip(from) {
-            let row = rows.start + t;
-            let Ok(place) = found.binary_search_by_key(session, |day| day.session) else { continue };
+            let row = first + t;
+            let Ok(place) = days.binary_search(session) else { continue };
             if !task.labelled(row) {
                 continue;
             }
             let Some(unit) = unit(model, table, row, &mut values) else { continue };
-            if looks {
-                task.features.row(row, &mut values);
-            }
-            let expected = model.fitted.predict_for(series.key, &values);
-            found[place].made.push(Made { row, expected, unit: unit * factor });
+            places.push(place);
+            rows.push(row);
+            units.push(unit * factor);
         }
+        let expected = model.fitted.predict_in(task.features, &rows);
+        let made = rows.into_iter().zip(expected).zip(units);
+        let made = made.map(|((row, expected), unit)| Made { row, expected, unit });
+        places.into_iter().zip(made).collect::<Vec<_>>()
+    };
+    for (place, made) in threads.map(panel.keys().len(), of_instrument).into_iter().flatten() {
+        found[place].made.push(made);
     }
     found
 }

@@ -7,10 +7,11 @@ use std::ops::ControlFlow;
 
 use almanac_ml::artefact::digest;
 use almanac_ml::evaluation::{Baseline, Verdict};
-use almanac_ml::predict::PredictError;
+use almanac_ml::models::Choices;
+use almanac_ml::predict::{PredictError, forecast_on};
 use almanac_ml::{
     Abstention, Artefact, Bar, Bars, DailySentiment, Family, FeatureSet, FeatureTable, Inputs, Outcome,
-    Panel, Predicted, Stage, TrainError, Trained, TrainingSpec, forecast, train,
+    Panel, Predicted, Stage, Threads, TrainError, Trained, TrainingSpec, forecast, train,
 };
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 use rand::seq::SliceRandom;
@@ -349,6 +350,35 @@ fn every_family_can_be_trained_and_specifications_that_cannot_be_are_refused() {
         TrainingSpec { family: Family::Ridge { alpha: f64::NAN }, ..TrainingSpec::default() },
     ] {
         assert!(matches!(with(spec), Err(TrainError::BadSpec(_))));
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit_of_a_forecast() {
+    let panel = panel_of(&walks(23, 700, 13));
+    let as_of = weekdays(700)[699];
+    let choices = Choices { trees: 5, parts: 2, smallest_leaf: 50, ..Choices::CHOSEN };
+    for family in [Family::Boosted(choices), Family::Ridge { alpha: 1.0 }] {
+        let spec = TrainingSpec {
+            family,
+            features: FeatureSet::Wide,
+            horizons: vec![1, 5],
+            ..TrainingSpec::default()
+        };
+        let trained = train(&Inputs::of(&panel), &spec, as_of, &mut go_on).unwrap();
+        let on = |threads| {
+            forecast_on(&trained.artefact, &Inputs::of(&panel), as_of, Threads::new(threads).unwrap())
+                .unwrap()
+        };
+        let alone = on(1);
+        let levels = alone.iter().filter_map(|forecast| match &forecast.outcome {
+            Outcome::Predicted(predicted) => Some(predicted.level),
+            Outcome::Abstained(_) => None,
+        });
+        assert!(levels.clone().count() == 46 && levels.clone().all(|level| (level - 1.0).abs() > 1e-6));
+        for threads in [2, 3, 40] {
+            assert_eq!(on(threads), alone, "{threads}");
+        }
     }
 }
 

@@ -9,9 +9,6 @@ use crate::features::STD_20;
 use crate::models::{Fitted, Task};
 use crate::panel::Panel;
 
-/// Rows forecast at a time, so that they stay in the processor's cache.
-const BLOCK: usize = 256;
-
 /// A calendar quarter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fold {
@@ -147,21 +144,11 @@ impl TestRows {
     /// # Panics
     /// When there are fewer models than folds, or no features.
     pub fn predict(&self, task: &Task<'_>, fitted: &[Fitted]) -> Vec<f64> {
-        let width = task.features.names().len();
-        let (mut values, mut block) = (Vec::with_capacity(width), Vec::with_capacity(BLOCK * width));
-        let (mut keys, mut predicted) = (Vec::with_capacity(BLOCK), Vec::with_capacity(self.len()));
-        for (rows, folds) in self.row.chunks(BLOCK).zip(self.fold.chunks(BLOCK)) {
-            let mut rows = rows.iter();
-            for fold in folds.chunk_by(|a, b| a == b) {
-                block.clear();
-                keys.clear();
-                for &row in rows.by_ref().take(fold.len()) {
-                    task.features.row(row as usize, &mut values);
-                    block.extend_from_slice(&values);
-                    keys.push(task.features.key(row as usize));
-                }
-                predicted.extend(fitted[usize::from(fold[0])].predict_rows(&keys, &block, width));
-            }
+        let mut predicted = Vec::with_capacity(self.len());
+        let mut rows = self.row.iter().map(|&row| row as usize);
+        for fold in self.fold.chunk_by(|a, b| a == b) {
+            let rows: Vec<usize> = rows.by_ref().take(fold.len()).collect();
+            predicted.extend(fitted[usize::from(fold[0])].predict_in(task.features, &rows));
         }
         predicted
     }

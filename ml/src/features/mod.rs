@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bars::Bars;
 use crate::panel::{Panel, Series};
+use crate::parallel::{Threads, cut};
 
 pub(crate) use across::Sessions;
 pub(crate) use highs::{YEAR, below_high};
@@ -147,34 +148,41 @@ pub struct FeatureTable {
 impl FeatureTable {
     /// The features of all rows. Where one is not defined yet, it is NaN and the row not usable.
     pub fn compute(inputs: &Inputs<'_>) -> Self {
-        Self::compute_from(inputs, i32::MIN)
+        Self::compute_from(inputs, i32::MIN, Threads::ONE)
     }
 
     /// The features of the rows of a session (days since 1970-01-01) and of later ones, bit by bit those of
     /// [`FeatureTable::compute`]. Earlier rows are not usable, and cost next to nothing.
-    pub fn compute_from(inputs: &Inputs<'_>, first: i32) -> Self {
+    pub(crate) fn compute_from(inputs: &Inputs<'_>, first: i32, threads: Threads) -> Self {
         let rows = inputs.panel.len();
         let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
         let mut columns: Vec<Vec<f64>> = inputs.names().iter().map(|_| vec![0.0; rows]).collect();
         let mut usable = vec![false; rows];
-        let mut room = Room::of(inputs);
-        let runs = (0..inputs.panel.keys().len())
-            .flat_map(|instrument| inputs.panel.runs(instrument).map(move |rows| (instrument, rows)));
-        for (instrument, rows) in runs {
-            let series = inputs.panel.part(instrument, rows.clone());
-            let wanted = series.session.partition_point(|&session| session < first)..rows.len();
-            let within = rows.start + wanted.start..rows.end;
-            let mut out: Vec<&mut [f64]> =
-                columns.iter_mut().map(|column| &mut column[within.clone()]).collect();
-            fill(inputs, &series, &log_close[rows], wanted, &mut room, &mut out);
-            // While the columns are still at hand.
-            usable[within.clone()].fill(true);
-            for column in &out {
-                for (usable, value) in usable[within.clone()].iter_mut().zip(column.iter()) {
-                    *usable &= value.is_finite();
+        let groups = inputs.panel.groups(threads.count());
+        let ends: Vec<usize> = groups.iter().map(|group| inputs.panel.rows(group.end - 1).end).collect();
+        let parts = cut(&mut columns, &ends).into_iter().zip(cut([&mut usable], &ends));
+        threads.each(groups.iter().cloned().zip(parts), |(group, (mut columns, usable))| {
+            let start = inputs.panel.rows(group.start).start;
+            let usable = usable.into_iter().next().unwrap_or_default();
+            let mut room = Room::of(inputs);
+            let runs = group
+                .flat_map(|instrument| inputs.panel.runs(instrument).map(move |rows| (instrument, rows)));
+            for (instrument, rows) in runs {
+                let series = inputs.panel.part(instrument, rows.clone());
+                let wanted = series.session.partition_point(|&session| session < first)..rows.len();
+                let within = rows.start + wanted.start - start..rows.end - start;
+                let mut out: Vec<&mut [f64]> =
+                    columns.iter_mut().map(|column| &mut column[within.clone()]).collect();
+                fill(inputs, &series, &log_close[rows], wanted, &mut room, &mut out);
+                // While the columns are still at hand.
+                usable[within.clone()].fill(true);
+                for column in &out {
+                    for (usable, value) in usable[within.clone()].iter_mut().zip(column.iter()) {
+                        *usable &= value.is_finite();
+                    }
                 }
             }
-        }
+        });
         let places = inputs.panel.shared_bars();
         if inputs.set == FeatureSet::Wide {
             let sessions = Sessions::of(&places.session, first);

@@ -74,14 +74,8 @@ impl World {
 
     /// What models expect of all usable rows.
     fn predicted(&self, fitted: &Fitted) -> Vec<f64> {
-        let mut values = Vec::new();
-        (0..self.features.len())
-            .filter(|&row| self.features.usable(row))
-            .map(|row| {
-                self.features.row(row, &mut values);
-                fitted.predict_for(self.features.key(row), &values)
-            })
-            .collect()
+        let rows: Vec<usize> = (0..self.features.len()).filter(|&row| self.features.usable(row)).collect();
+        fitted.predict_in(&self.features, &rows)
     }
 }
 

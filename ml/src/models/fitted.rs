@@ -1,6 +1,10 @@
 //! What families have learned, and what it makes of a row.
 
 use super::{Blend, Boosted, InstrumentDrifts, Onnx, RiseOdds};
+use crate::features::FeatureTable;
+
+/// Rows of a table forecast at a time, so that they stay in the processor's cache.
+const BLOCK: usize = 256;
 
 /// Standardised features are clipped to this many standard deviations, so that one bad print cannot decide.
 pub const CLIP: f64 = 5.0;
@@ -85,13 +89,40 @@ impl Fitted {
     /// # Panics
     /// When `width` is zero.
     pub fn predict_rows(&self, keys: &[&str], rows: &[f64], width: usize) -> Vec<f64> {
-        if let Self::Boosted(boosted) = self {
-            return boosted.predict_rows(rows, width);
+        match self {
+            Self::Boosted(boosted) => boosted.predict_rows(rows, width),
+            Self::Onnx(onnx) => onnx.predict_rows(rows, width),
+            Self::Blend(blend) => blend.predict_rows(keys, rows, width),
+            Self::Constant(_) | Self::Linear(_) | Self::InstrumentDrifts(_) | Self::RiseOdds(_) => keys
+                .iter()
+                .zip(rows.chunks_exact(width))
+                .map(|(key, row)| self.predict_for(key, row))
+                .collect(),
         }
-        if let Self::Onnx(onnx) = self {
-            return onnx.predict_rows(rows, width);
+    }
+
+    /// The expected log returns of some rows of a table, bit by bit those of [`Fitted::predict_for`].
+    ///
+    /// # Panics
+    /// When a row is not there, or there are no features.
+    pub(crate) fn predict_in(&self, features: &FeatureTable, rows: &[usize]) -> Vec<f64> {
+        if !self.looks_at_features() {
+            return rows.iter().map(|&row| self.predict_for(features.key(row), &[])).collect();
         }
-        keys.iter().zip(rows.chunks_exact(width)).map(|(key, row)| self.predict_for(key, row)).collect()
+        let width = features.names().len();
+        let (mut values, mut block, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut predicted = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(BLOCK) {
+            block.clear();
+            keys.clear();
+            for &row in rows {
+                features.row(row, &mut values);
+                block.extend_from_slice(&values);
+                keys.push(features.key(row));
+            }
+            predicted.extend(self.predict_rows(&keys, &block, width));
+        }
+        predicted
     }
 
     /// How far a feature's value lies from the mean of the training rows, in their standard deviations; not a number

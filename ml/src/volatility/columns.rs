@@ -1,10 +1,13 @@
 //! The columns the scale is learned from. A row looks at itself and earlier rows of its instrument, and at the rows of
 //! the same session of the others.
 
+use std::ops::Range;
+
 use super::SMALLEST_MOVE;
 use super::ranges::DayAndNight;
 use crate::features::{FeatureTable, Sessions, VOL_Z20, YEAR, below_high, log_mean_variance, log_variance};
 use crate::panel::Panel;
+use crate::parallel::{Threads, cut};
 
 /// Windows of mean variance in rows, with the rows that must be there.
 const WINDOWS: [(usize, usize); 5] = [(1, 1), (5, 5), (22, 22), (66, 60), (250, 60)];
@@ -19,17 +22,39 @@ const NIGHTS: usize = 22;
 
 /// One column per name, one value per row of the panel from a session (days since 1970-01-01) on; NaN where it is not
 /// defined yet.
-pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32) -> Vec<Vec<f64>> {
+pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32, threads: Threads) -> Vec<Vec<f64>> {
     // Rows before the session are nobody's business, and untouched memory costs nothing.
     let mut columns = vec![vec![0.0; panel.len()]; super::NAMES.len()];
-    let runs = (0..panel.keys().len())
-        .flat_map(|instrument| panel.runs(instrument).map(move |rows| (instrument, rows)));
+    let groups = panel.groups(threads.count());
+    let ends: Vec<usize> = groups.iter().map(|group| panel.rows(group.end - 1).end).collect();
+    let parts = groups.into_iter().zip(cut(&mut columns, &ends));
+    threads.each(parts, |(group, columns)| fill(panel, features, first, group, columns));
+    let sessions = Sessions::of(&panel.bars().session, first);
+    for (to, of) in [(11, 1), (12, 0)] {
+        let mut medians = std::mem::take(&mut columns[to]);
+        session_median(&sessions, &columns[of], &mut medians);
+        columns[to] = medians;
+    }
+    columns
+}
+
+/// Computes what looks at an instrument alone for a group of them, which these pieces of the columns are of.
+fn fill(
+    panel: &Panel,
+    features: &FeatureTable,
+    first: i32,
+    group: Range<usize>,
+    mut columns: Vec<&mut [f64]>,
+) {
+    let start = panel.rows(group.start).start;
+    let runs = group.flat_map(|instrument| panel.runs(instrument).map(move |rows| (instrument, rows)));
     for (instrument, rows) in runs {
         let series = panel.part(instrument, rows.clone());
         let from = series.session.partition_point(|&session| session < first);
         let log_close = &features.log_close()[rows.clone()];
         let variance = DayAndNight::of(&series, log_close, from.saturating_sub(YEAR));
-        let within = rows.start + from..rows.end;
+        let wanted = rows.start + from..rows.end;
+        let within = wanted.start - start..wanted.end - start;
         let mut own = columns.iter_mut().map(|column| &mut column[within.clone()]);
         let mut next = || {
             let out = own.next().unwrap_or_default();
@@ -43,7 +68,7 @@ pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32) -> Vec
             weighted_squares(log_close, kept, from, next());
         }
         magnitude(log_close, from, next());
-        next().copy_from_slice(&features.column(VOL_Z20)[within.clone()]);
+        next().copy_from_slice(&features.column(VOL_Z20)[wanted]);
         falls(log_close, 1, from, next());
         falls(log_close, 5, from, next());
         let (_, _) = (next(), next());
@@ -53,13 +78,6 @@ pub(super) fn compute(panel: &Panel, features: &FeatureTable, first: i32) -> Vec
         }
         mean_variance(&variance.night, NIGHTS, 5, from, next());
     }
-    let sessions = Sessions::of(&panel.bars().session, first);
-    for (to, of) in [(11, 1), (12, 0)] {
-        let mut medians = std::mem::take(&mut columns[to]);
-        session_median(&sessions, &columns[of], &mut medians);
-        columns[to] = medians;
-    }
-    columns
 }
 
 /// The logarithm of the mean over the last `window` rows; the first row of a series has no variance.
@@ -133,6 +151,7 @@ fn median(values: &mut [f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -147,8 +166,10 @@ mod tests {
         let panel = crate::testing::panel(4, 400, 7);
         let first = crate::days::day(panel.sessions()[300]);
         let features = FeatureTable::compute(&crate::features::Inputs::of(&panel));
-        let late = FeatureTable::compute_from(&crate::features::Inputs::of(&panel), first);
-        let (whole, part) = (compute(&panel, &features, i32::MIN), compute(&panel, &late, first));
+        let three = Threads::new(3).unwrap();
+        let late = FeatureTable::compute_from(&crate::features::Inputs::of(&panel), first, three);
+        let whole = compute(&panel, &features, i32::MIN, Threads::ONE);
+        let part = compute(&panel, &late, first, three);
         let rows = (0..panel.len()).filter(|&row| panel.bars().session[row] >= first);
         for row in rows {
             assert!(late.usable(row) == features.usable(row));

@@ -15,6 +15,7 @@ mod ranges;
 
 use crate::features::{FeatureTable, Inputs, Labels};
 use crate::models::{Family, FitError, Fitted, Task};
+use crate::parallel::Threads;
 
 pub use autoregression::Autoregression;
 pub use garch::PooledGarch;
@@ -58,12 +59,17 @@ pub(crate) const SMALLEST_MOVE: f64 = 1e-3;
 
 /// The columns of [`NAMES`] for every row of a panel whose features are given.
 pub fn table(inputs: &Inputs<'_>, features: &FeatureTable) -> FeatureTable {
-    table_from(inputs, features, i32::MIN)
+    table_from(inputs, features, i32::MIN, Threads::ONE)
 }
 
 /// The same for the rows of a session (days since 1970-01-01) and of later ones alone, for which the features are there.
-pub(crate) fn table_from(inputs: &Inputs<'_>, features: &FeatureTable, first: i32) -> FeatureTable {
-    let columns = columns::compute(inputs.panel, features, first);
+pub(crate) fn table_from(
+    inputs: &Inputs<'_>,
+    features: &FeatureTable,
+    first: i32,
+    threads: Threads,
+) -> FeatureTable {
+    let columns = columns::compute(inputs.panel, features, first, threads);
     FeatureTable::of_columns(NAMES.to_vec(), columns, features, first)
 }
 

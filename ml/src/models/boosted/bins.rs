@@ -36,8 +36,19 @@ impl Edges {
                 edges.push(edge);
             }
         }
+        Self::padded(&edges)
+    }
+
+    /// Edges at these values, given in any order; nothing where they are too many, or one is no number.
+    pub fn between(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_unstable_by(f64::total_cmp);
+        values.dedup_by(|later, value| *value >= *later);
+        (values.len() < BINS && values.iter().all(|value| value.is_finite())).then(|| Self::padded(&values))
+    }
+
+    fn padded(edges: &[f64]) -> Self {
         let mut padded = [f64::INFINITY; BINS];
-        padded[..edges.len()].copy_from_slice(&edges);
+        padded[..edges.len()].copy_from_slice(edges);
         Self { count: edges.len(), padded }
     }
 
@@ -51,12 +62,13 @@ impl Edges {
         self.padded[bin]
     }
 
-    fn bin(&self, value: f64) -> u64 {
+    /// The bin of a value; the first one of what is no number.
+    pub fn bin(&self, value: f64) -> usize {
         let mut below = 0;
         for step in [32, 16, 8, 4, 2, 1] {
             below += if self.padded[below + step - 1] < value { step } else { 0 };
         }
-        below as u64
+        below
     }
 }
 
@@ -89,7 +101,7 @@ pub(super) fn words(features: &FeatureTable, rows: &[u32], edges: &[Edges]) -> V
         let (word, shift) = place(feature);
         let column = features.column(feature);
         for (words, &row) in words.chunks_exact_mut(stride).zip(rows) {
-            words[word] |= edges.bin(column[row as usize]) << shift;
+            words[word] |= (edges.bin(column[row as usize]) as u64) << shift;
         }
     }
     words
@@ -110,7 +122,7 @@ mod tests {
         assert_eq!(edges.len(), BINS - 1);
         assert!(edges.padded[..edges.len()].windows(2).all(|pair| pair[0] < pair[1]));
         let mut held = [0; BINS];
-        (0..6_400).for_each(|i| held[edges.bin(f64::from(i * i)) as usize] += 1);
+        (0..6_400).for_each(|i| held[edges.bin(f64::from(i * i))] += 1);
         assert!(held.iter().all(|&rows| rows == 100), "{held:?}");
     }
 
@@ -128,7 +140,7 @@ mod tests {
         let edges = Edges::of((0..999).map(|i| libm::sin(f64::from(i))).collect());
         for i in 0..999 {
             let value = libm::sin(f64::from(i) + 0.3);
-            let bin = edges.bin(value) as usize;
+            let bin = edges.bin(value);
             assert!(bin == edges.len() || value <= edges.upper(bin));
             assert!(bin == 0 || value > edges.upper(bin - 1));
         }

@@ -10,6 +10,7 @@
 //! on its own rows alone, so that threads change no bit of them.
 
 mod bins;
+mod forest;
 mod grow;
 mod histogram;
 mod targets;
@@ -21,6 +22,7 @@ use super::{FitError, Fitted, Forecaster, Spread, Task, require};
 use crate::parallel::Threads;
 
 use bins::{Bins, Edges};
+pub use forest::Forest;
 use histogram::{LARGEST_GRADIENT, MOST_ROWS};
 use targets::Order;
 pub use tree::{Node, Split, Tree};
@@ -83,7 +85,7 @@ pub struct Boosted {
     /// What a unit of rank was worth in the training rows (log return).
     pub worth: f64,
     /// Trees whose values sum up to an expected rank, from -1/2 to 1/2.
-    pub trees: Vec<Tree>,
+    pub trees: Forest,
     /// Where the training rows lay.
     pub spread: Spread,
 }
@@ -91,18 +93,13 @@ pub struct Boosted {
 impl Boosted {
     /// The expected log return.
     pub fn predict(&self, features: &[f64]) -> f64 {
-        self.drift + self.worth * self.trees.iter().fold(0.0, |sum, tree| sum + tree.predict(features))
+        self.drift + self.worth * self.trees.sum(features)
     }
 
     /// The expected log returns of rows that lie one after the other, `width` features each; bit by bit those of
-    /// [`Boosted::predict`]. Tree by tree, so that each stays in the processor's cache for all of them.
+    /// [`Boosted::predict`].
     pub fn predict_rows(&self, rows: &[f64], width: usize) -> Vec<f64> {
-        let mut sums = vec![0.0; rows.len() / width];
-        for tree in &self.trees {
-            for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(width)) {
-                *sum += tree.predict(row);
-            }
-        }
+        let mut sums = self.trees.sums(rows, width);
         for sum in &mut sums {
             *sum = self.drift + self.worth * *sum;
         }
@@ -111,13 +108,13 @@ impl Boosted {
 
     /// What is expected before the first question: the drift, and what the roots expect of all rows alike.
     pub fn base(&self) -> f64 {
-        self.drift + self.worth * self.trees.iter().map(|tree| tree.nodes()[0].value).sum::<f64>()
+        self.drift + self.worth * self.trees.trees().iter().map(|tree| tree.nodes()[0].value).sum::<f64>()
     }
 
     /// Per feature, by how much it moved the expected log return (Saabas 2014); with [`Boosted::base`] they sum up to it.
     pub fn contributions(&self, features: &[f64]) -> Vec<f64> {
         let mut contributions = vec![0.0; features.len()];
-        self.trees.iter().for_each(|tree| tree.add_contributions(features, &mut contributions));
+        self.trees.trees().iter().for_each(|tree| tree.add_contributions(features, &mut contributions));
         for contribution in &mut contributions {
             *contribution *= self.worth;
         }
@@ -179,7 +176,7 @@ impl Boosting {
             }
             self.grow_trees(all, &edges)
         });
-        let trees = trees.into_iter().flatten().collect();
+        let trees = Forest::new(trees.into_iter().flatten().collect());
         let (mean, std) = spread.into_iter().unzip();
         Boosted { drift: targets.drift, worth: targets.worth, trees, spread: Spread { mean, std } }
     }
