@@ -69,7 +69,7 @@ pub async fn test_endpoint(
         due_at: now,
     };
     let mut connection = state.parts.database.pool().acquire().await.map_err(Problem::broken)?;
-    outbox::put(&mut connection, &message).await.map_err(Problem::broken)?;
+    outbox::put(&mut connection, &[message]).await.map_err(Problem::broken)?;
     state.actors.ring();
     Ok(HttpResponse::Accepted().json(Queued { delivery }))
 }

@@ -110,7 +110,7 @@ impl World {
                 payload: json!({ "type": "prediction.published", "data": { "number": number, "text": "ä\u{1f4c8}" } }),
                 due_at: self.clock.now(),
             };
-            outbox::put(&mut connection, &message).await.unwrap();
+            outbox::put(&mut connection, &[message]).await.unwrap();
             ids.push(id);
         }
         ids

@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub(super) async fn account(
     conn: &mut PgConnection,
     id: Uuid,
-    happened: AccountEvent,
+    happened: &AccountEvent,
 ) -> Result<(), HandlerError> {
     match happened {
         AccountEvent::AccountSuspended(_) => suspend(conn, id, true).await,
@@ -36,7 +36,7 @@ async fn suspend(conn: &mut PgConnection, owner: Uuid, suspended: bool) -> Resul
 pub(super) async fn endpoint(
     conn: &mut PgConnection,
     id: Uuid,
-    happened: WebhookEndpointEvent,
+    happened: &WebhookEndpointEvent,
 ) -> Result<(), HandlerError> {
     match happened {
         WebhookEndpointEvent::EndpointRegistered(registered) => {
@@ -46,14 +46,14 @@ pub(super) async fn endpoint(
             )
             .bind(id)
             .bind(registered.owner)
-            .bind(registered.event_types)
+            .bind(&registered.event_types)
             .execute(conn)
             .await?;
         }
         WebhookEndpointEvent::EndpointChanged(changed) => {
             sqlx::query("update webhook_filters set event_types = $2 where endpoint = $1")
                 .bind(id)
-                .bind(changed.event_types)
+                .bind(&changed.event_types)
                 .execute(conn)
                 .await?;
         }
@@ -76,7 +76,7 @@ async fn enable(conn: &mut PgConnection, id: Uuid, enabled: bool) -> Result<(), 
 pub(super) async fn instrument(
     conn: &mut PgConnection,
     id: Uuid,
-    happened: InstrumentEvent,
+    happened: &InstrumentEvent,
 ) -> Result<(), HandlerError> {
     match happened {
         InstrumentEvent::InstrumentListed(listed) => {

@@ -3,11 +3,9 @@
 use almanac_domain::forecast_round::ForecastRoundEvent;
 use almanac_domain::ingestion::IngestionEvent;
 use almanac_domain::model::ModelEvent;
-use almanac_domain::prediction::{PredictionEvent, PredictionPublished, Role};
-use almanac_store::log::HandlerError;
+use almanac_domain::prediction::{PredictionPublished, PredictionScored};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::models::decider;
@@ -35,55 +33,15 @@ pub fn body(event_type: &str, id: Uuid, at: DateTime<Utc>, data: Value) -> Value
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-pub(super) async fn of_prediction(
-    conn: &mut PgConnection,
-    id: Uuid,
-    happened: PredictionEvent,
-) -> Result<Option<Message>, HandlerError> {
-    match happened {
-        PredictionEvent::PredictionPublished(published) => match published.slot.role {
-            Role::Published => {
-                let data = published_data(conn, id, &published).await?;
-                sqlx::query(
-                    "insert into webhook_open_predictions (id, data) values ($1, $2)
-                     on conflict (id) do nothing",
-                )
-                .bind(id)
-                .bind(&data)
-                .execute(conn)
-                .await?;
-                Ok(Some(Message::new("prediction.published", data)))
-            }
-            Role::Trial { .. } => Ok(None),
-        },
-        PredictionEvent::PredictionScored(scored) => {
-            let Some(mut data) = close(conn, id).await? else { return Ok(None) };
-            if let Value::Object(data) = &mut data {
-                data.insert("realised".into(), json!(scored.realised));
-                data.insert("target_close".into(), json!(scored.close));
-                data.insert("score".into(), json!(scored.score));
-                data.insert("scored_at".into(), json!(scored.scored_at));
-            }
-            Ok(Some(Message::new("prediction.scored", data)))
-        }
-        PredictionEvent::PredictionVoided(_) => close(conn, id).await.map(|_| None),
-        PredictionEvent::PredictionAbstained(_) => Ok(None),
-    }
-}
-
-async fn published_data(
-    conn: &mut PgConnection,
+/// What is said of a published prediction of an instrument with this symbol and exchange.
+pub(super) fn published_data(
     id: Uuid,
     published: &PredictionPublished,
-) -> Result<Value, HandlerError> {
+    named: Option<&(String, String)>,
+) -> Value {
     let slot = &published.slot;
-    let known: Option<(String, String)> =
-        sqlx::query_as("select symbol, exchange from webhook_instruments where id = $1")
-            .bind(slot.instrument)
-            .fetch_optional(conn)
-            .await?;
-    let (symbol, exchange) = known.unzip();
-    Ok(json!({
+    let (symbol, exchange) = named.map(|(symbol, exchange)| (symbol, exchange)).unzip();
+    json!({
         "prediction": id,
         "model": slot.model,
         "version": slot.version,
@@ -97,13 +55,18 @@ async fn published_data(
         "dataset": slot.dataset,
         "forecast": published.forecast,
         "published_at": published.published_at,
-    }))
+    })
 }
 
-/// What was published under `id`, taken out of what is open. None for a prediction on trial.
-async fn close(conn: &mut PgConnection, id: Uuid) -> Result<Option<Value>, HandlerError> {
-    let data = sqlx::query_scalar("delete from webhook_open_predictions where id = $1 returning data");
-    Ok(data.bind(id).fetch_optional(conn).await?)
+/// What is said of an outcome, beside what was said when it was predicted.
+pub(super) fn scored_data(mut said: Value, scored: &PredictionScored) -> Value {
+    if let Value::Object(data) = &mut said {
+        data.insert("realised".into(), json!(scored.realised));
+        data.insert("target_close".into(), json!(scored.close));
+        data.insert("score".into(), json!(scored.score));
+        data.insert("scored_at".into(), json!(scored.scored_at));
+    }
+    said
 }
 
 pub(super) fn of_round(id: Uuid, happened: ForecastRoundEvent) -> Option<Message> {

@@ -13,6 +13,9 @@ use sqlx::PgConnection;
 
 use crate::story::{Story, own_tables};
 
+/// Where projections put what others are told.
+const OUTBOXES: [&str; 2] = ["mail_outbox", "webhook_deliveries"];
+
 /// Applies every event twice.
 struct Twice(Arc<dyn Handler>);
 
@@ -135,9 +138,9 @@ async fn every_projection_gets_along_with_its_own_tables() {
     }
 }
 
-/// What the tables of `name` hold, whatever the order of the rows.
+/// What the tables of `name` and the outboxes hold, whatever the order of the rows.
 async fn rows(database: &Database, name: &str) -> BTreeMap<String, Vec<String>> {
-    let tables: Vec<(String, String)> = sqlx::query_as(
+    let mut tables: Vec<(String, String)> = sqlx::query_as(
         "select c.relname::text, format('%I.%I', n.nspname, c.relname) from pg_class c
            join pg_namespace n on n.oid = c.relnamespace
            join subscriptions s on s.schema_name = n.nspname where s.name = $1 and c.relkind = 'r'",
@@ -146,6 +149,7 @@ async fn rows(database: &Database, name: &str) -> BTreeMap<String, Vec<String>> 
     .fetch_all(database.pool())
     .await
     .unwrap();
+    tables.extend(OUTBOXES.map(|outbox| (outbox.to_owned(), outbox.to_owned())));
     let mut rows = BTreeMap::new();
     for (table, place) in tables {
         let select = format!("select t::text from {place} t order by 1");
@@ -158,6 +162,7 @@ async fn rows(database: &Database, name: &str) -> BTreeMap<String, Vec<String>> 
 async fn fault_23_a_batch_of_events_gives_the_rows_of_the_events_one_by_one() {
     let story = Story::told().await;
     let events = LogReader::new(&story.database).after(0, 1000).await.unwrap();
+    let mut told = BTreeSet::new();
     for handler in all() {
         let name = handler.name();
         let mut results = vec![];
@@ -178,5 +183,9 @@ async fn fault_23_a_batch_of_events_gives_the_rows_of_the_events_one_by_one() {
         }
         assert!(results[0].values().any(|rows| !rows.is_empty()), "{name}");
         assert_eq!(results[0], results[1], "{name}");
+        told.extend(OUTBOXES.into_iter().flat_map(|outbox| results[0][outbox].clone()));
+    }
+    for word in ["session:", "prediction.published", "prediction.scored", "round.completed"] {
+        assert!(told.iter().any(|row| row.contains(word)), "{word}");
     }
 }

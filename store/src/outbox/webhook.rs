@@ -80,25 +80,32 @@ pub struct Attempt {
 const COLUMNS: &str = "id, endpoint, account, ordinal, event_type, payload, state, attempts, created_at, \
                        next_attempt_at, delivered_at, last_error";
 
-/// Puts a message into the outbox, in the transaction of a step. Nothing happens when its key is known, or
-/// when the step belongs to a projection that is warming up.
+/// Puts messages into the outbox, in the transaction of a step. Nothing happens to those whose key is known, or when the
+/// step belongs to a projection that is warming up.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn put(connection: &mut PgConnection, delivery: &NewDelivery) -> Result<(), sqlx::Error> {
+pub async fn put(connection: &mut PgConnection, deliveries: &[NewDelivery]) -> Result<(), sqlx::Error> {
+    fn column<'a, T>(deliveries: &'a [NewDelivery], of: impl Fn(&'a NewDelivery) -> T) -> Vec<T> {
+        deliveries.iter().map(of).collect()
+    }
     sqlx::query(
         "insert into webhook_deliveries
                 (id, key, endpoint, account, ordinal, event_type, payload, created_at, next_attempt_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $8) on conflict do nothing",
+         select id, key, endpoint, account, ordinal, event_type, payload, due_at, due_at
+           from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::jsonb[],
+                       $8::timestamptz[])
+             as d (id, key, endpoint, account, ordinal, event_type, payload, due_at)
+         on conflict do nothing",
     )
-    .bind(delivery.id)
-    .bind(&delivery.key)
-    .bind(delivery.endpoint)
-    .bind(delivery.account)
-    .bind(delivery.ordinal)
-    .bind(&delivery.event_type)
-    .bind(&delivery.payload)
-    .bind(delivery.due_at)
+    .bind(column(deliveries, |delivery| delivery.id))
+    .bind(column(deliveries, |delivery| delivery.key.as_str()))
+    .bind(column(deliveries, |delivery| delivery.endpoint))
+    .bind(column(deliveries, |delivery| delivery.account))
+    .bind(column(deliveries, |delivery| delivery.ordinal))
+    .bind(column(deliveries, |delivery| delivery.event_type.as_str()))
+    .bind(column(deliveries, |delivery| &delivery.payload))
+    .bind(column(deliveries, |delivery| delivery.due_at))
     .execute(connection)
     .await?;
     Ok(())

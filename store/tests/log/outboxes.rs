@@ -91,8 +91,9 @@ async fn a_message_keeps_its_id_over_every_attempt_and_a_resend() {
         due_at: noon(),
     };
     let mut connection = pool.acquire().await.unwrap();
-    webhook::put(&mut connection, &delivery).await.unwrap();
-    webhook::put(&mut connection, &NewDelivery { id: an_account(), ..delivery.clone() }).await.unwrap();
+    let again = NewDelivery { id: an_account(), ..delivery.clone() };
+    webhook::put(&mut connection, &[delivery.clone(), again.clone()]).await.unwrap();
+    webhook::put(&mut connection, &[again]).await.unwrap();
     drop(connection);
 
     let attempt = |n, error: Option<&str>| Attempt {

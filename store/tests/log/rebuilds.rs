@@ -60,7 +60,7 @@ impl Handler for Telling {
             payload: serde_json::json!({}),
             due_at: noon(),
         };
-        webhook::put(connection, &delivery).await?;
+        webhook::put(connection, &[delivery]).await?;
         Ok(())
     }
 }
