@@ -48,6 +48,7 @@ impl Refusal for ModelRefusal {
         match self {
             Self::NoSuchVersion(_) | Self::NoSuchTrial => Kind::Absent,
             Self::NotTheNextVersion { .. }
+            | Self::NotChecked
             | Self::AlreadyRegistered(_)
             | Self::NoChampion
             | Self::NotTheChampion(_)
@@ -67,6 +68,7 @@ impl Refusal for ModelRefusal {
             Self::BadRule(bad) => Some(bad.field),
             Self::NoSuchVersion(_)
             | Self::NotTheNextVersion { .. }
+            | Self::NotChecked
             | Self::AlreadyRegistered(_)
             | Self::AlreadyChampion(_)
             | Self::IsChampion(_)

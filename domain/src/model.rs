@@ -356,6 +356,9 @@ impl Model {
                     let (given, next) = (registration.version, self.next_version());
                     return Err(ModelRefusal::NotTheNextVersion { given, next });
                 }
+                if registration.leak_checks.is_empty() {
+                    return Err(ModelRefusal::NotChecked);
+                }
                 Ok(vec![(*registration).into()])
             }
             ModelCommand::PromoteVersion(promotion) => {

@@ -6,17 +6,16 @@ use std::ops::ControlFlow;
 use chrono::{Days, Months, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use crate::artefact::{Artefact, HorizonModel};
+use crate::artefact::HorizonModel;
 use crate::conformal::Scale;
 use crate::days;
-use crate::drift::FeatureReference;
 use crate::evaluation::{self, CALIBRATION_QUARTERS, TestRows, Units, Walk, quarters, quarters_after};
 use crate::features::{FeatureTable, Inputs, Labels};
 use crate::leaks::{self, LeakReport};
 use crate::models::{Family, FitError, Fitted, Onnx, Spread, Task, drift};
 use crate::onnx::OnnxError;
 use crate::train::{
-    Course, Progress, Stage, Steps, TrainError, Trained, check_volatility, last_year, refuse_leaks,
+    Course, Learned, Progress, Stage, Steps, TrainError, Trained, check_volatility, last_year, refuse_leaks,
 };
 use crate::volatility;
 
@@ -164,20 +163,16 @@ pub fn import(
         });
         evaluations.push(evaluation);
     }
-    let artefact = Artefact {
+    let learned = Learned {
         family: Family::Onnx,
-        features: features.names().iter().map(|&name| name.to_owned()).collect(),
-        models,
-        trained_from: course.first_session,
-        as_of,
-        data_digest: panel.digest(),
         seed: spec.seed,
         code_version: spec.code_version.clone(),
-        reference: FeatureReference::learn(&features),
-        spread: Some(spread),
+        spread,
+        models,
+        evaluations,
+        report,
     };
-    let evaluation = course.evaluation(evaluations);
-    Ok(Trained { artefact, evaluation, leak_report: report, features_digest: features.digest() })
+    Ok(learned.from(panel, &features, &course, as_of))
 }
 
 impl ImportSpec {

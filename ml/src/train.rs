@@ -220,20 +220,58 @@ pub(crate) fn train_by(
         models.push(HorizonModel { horizon, training_rows, drift, fitted, volatility, calibration });
         evaluations.push(evaluation);
     }
-    let artefact = Artefact {
+    let learned = Learned {
         family: spec.family,
-        features: features.names().iter().map(|&name| name.to_owned()).collect(),
-        models,
-        trained_from: course.first_session,
-        as_of,
-        data_digest: panel.digest(),
         seed: spec.seed,
         code_version: spec.code_version.clone(),
-        reference: FeatureReference::learn(&features),
-        spread: Some(Spread::of(&features, days::day(as_of))),
+        spread: Spread::of(&features, days::day(as_of)),
+        models,
+        evaluations,
+        report,
     };
-    let evaluation = course.evaluation(evaluations);
-    Ok(Trained { artefact, evaluation, leak_report: report, features_digest: features.digest() })
+    Ok(learned.from(panel, &features, &course, as_of))
+}
+
+/// What a training or an import came to.
+pub(crate) struct Learned {
+    pub(crate) family: Family,
+    pub(crate) seed: u64,
+    pub(crate) code_version: String,
+    /// Where the rows lay that it was learned from.
+    pub(crate) spread: Spread,
+    pub(crate) models: Vec<HorizonModel>,
+    pub(crate) evaluations: Vec<HorizonEvaluation>,
+    pub(crate) report: LeakReport,
+}
+
+impl Learned {
+    /// Together with what it was learned from.
+    pub(crate) fn from(
+        self,
+        panel: &Panel,
+        features: &FeatureTable,
+        course: &Course,
+        as_of: NaiveDate,
+    ) -> Trained {
+        let artefact = Artefact {
+            family: self.family,
+            features: features.names().iter().map(|&name| name.to_owned()).collect(),
+            models: self.models,
+            trained_from: course.first_session,
+            as_of,
+            data_digest: panel.digest(),
+            seed: self.seed,
+            code_version: self.code_version,
+            reference: FeatureReference::learn(features),
+            spread: Some(self.spread),
+        };
+        let evaluation = Evaluation {
+            test_start: course.test_start,
+            test_end: course.last_session,
+            horizons: self.evaluations,
+        };
+        Trained { artefact, evaluation, leak_report: self.report, features_digest: features.digest() }
+    }
 }
 
 /// The columns the scale of uncertainty is learned from are held to the same demands as features.
@@ -323,10 +361,6 @@ impl Course {
             return Err(not_enough(format!("nothing to score: no label starts on or after {test_start}")));
         }
         Ok(Self { first_session, last_session, test_start })
-    }
-
-    pub(crate) fn evaluation(&self, horizons: Vec<HorizonEvaluation>) -> Evaluation {
-        Evaluation { test_start: self.test_start, test_end: self.last_session, horizons }
     }
 }
 

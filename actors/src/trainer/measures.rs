@@ -14,12 +14,15 @@ const RANKED: &str = "ranked_probability_score";
 /// A measure's name and where it stands.
 type Shown = (&'static str, fn(&Scores) -> Option<f64>);
 
-const SHOWN: [Shown; 14] = [
+const SHOWN: [Shown; 17] = [
     ("rmse_return", |scores| Some(scores.point.rmse_return)),
     ("mae_return", |scores| Some(scores.point.mae_return)),
     ("hit_rate", |scores| scores.point.hit_rate),
+    ("hit_rows", |scores| Some(scores.point.hit_rows as f64)),
     ("r2_vs_zero_pct", |scores| Some(scores.point.r2_vs_zero_pct)),
+    ("r2_vs_drift_pct", |scores| Some(scores.point.r2_vs_drift_pct)),
     ("information_coefficient", |scores| scores.point.ic.as_ref().map(|ic| ic.mean)),
+    ("information_coefficient_t", |scores| scores.point.ic.as_ref()?.t_newey_west),
     ("coverage_80", |scores| scores.published(0.80).map(|interval| interval.coverage)),
     ("coverage_95", |scores| scores.published(0.95).map(|interval| interval.coverage)),
     ("interval_score_80", |scores| scores.published(0.80).map(|interval| interval.interval_score)),

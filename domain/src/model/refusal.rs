@@ -16,6 +16,9 @@ pub enum ModelRefusal {
         /// The number that would be right.
         next: u32,
     },
+    /// The leak sentinel has not looked at it.
+    #[error("no version is registered that was not searched for leaks")]
+    NotChecked,
     /// This training run became a version before, or what it brings in did.
     #[error("this is version {0} already")]
     AlreadyRegistered(u32),

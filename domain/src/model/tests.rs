@@ -25,7 +25,7 @@ pub(super) fn registered(version: u32) -> ModelVersionRegistered {
         evaluation_object: object,
         evaluation: vec![],
         verdicts: vec![],
-        leak_checks: vec![],
+        leak_checks: vec!["purge".into()],
         code_version: "test".into(),
         recipe: None,
         origin: Origin::Trained,
@@ -53,6 +53,13 @@ fn two_versions_second_champion() -> Model {
 fn versions_are_numbered_without_gaps() {
     let refused = Model::default().decide(ModelCommand::RegisterVersion(Box::new(registered(2))));
     assert_eq!(refused, Err(ModelRefusal::NotTheNextVersion { given: 2, next: 1 }));
+}
+
+#[test]
+fn nothing_becomes_a_version_that_was_not_searched_for_leaks() {
+    let unchecked = ModelVersionRegistered { leak_checks: vec![], ..registered(1) };
+    let refused = Model::default().decide(ModelCommand::RegisterVersion(Box::new(unchecked)));
+    assert_eq!(refused, Err(ModelRefusal::NotChecked));
 }
 
 #[test]

@@ -34,6 +34,48 @@ pub struct Query {
     pub by_version: bool,
 }
 
+/// Slots left empty, by the reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Abstentions {
+    /// The instrument had no bar at the as-of session.
+    pub stale_data: u64,
+    /// The instrument had too few bars for its features.
+    pub too_little_history: u64,
+    /// A jump looked like a split nobody had recorded.
+    pub unresolved_split: u64,
+    /// A feature lay far outside what the version was trained on.
+    pub out_of_range: u64,
+    /// A number that had to be finite was not.
+    pub not_finite: u64,
+    /// The version learnt from data that ended too long ago.
+    pub expired_model: u64,
+}
+
+impl Abstentions {
+    /// For whatever reason.
+    pub fn all(&self) -> u64 {
+        let Self {
+            stale_data,
+            too_little_history,
+            unresolved_split,
+            out_of_range,
+            not_finite,
+            expired_model,
+        } = self;
+        stale_data + too_little_history + unresolved_split + out_of_range + not_finite + expired_model
+    }
+
+    /// Takes in more of the same.
+    fn add(&mut self, more: &Self) {
+        self.stale_data += more.stale_data;
+        self.too_little_history += more.too_little_history;
+        self.unresolved_split += more.unresolved_split;
+        self.out_of_range += more.out_of_range;
+        self.not_finite += more.not_finite;
+        self.expired_model += more.expired_model;
+    }
+}
+
 /// How one model, or one version of it, did at one horizon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Record {
@@ -56,6 +98,8 @@ pub struct Record {
     pub open: u64,
     /// Slots left empty.
     pub abstained: u64,
+    /// The same by the reason.
+    pub abstentions: Abstentions,
     /// Predictions taken out of the record by their rule.
     pub voided: u64,
     /// Share of right signs among those that had one.

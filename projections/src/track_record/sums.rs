@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
-use super::Query;
+use super::{Abstentions, Query};
 use crate::row;
 
 /// What is never added together.
@@ -23,7 +23,7 @@ pub(super) struct Group {
 pub(super) struct SessionSums {
     pub session: Session,
     pub open: u64,
-    pub abstained: u64,
+    pub abstentions: Abstentions,
     pub voided: u64,
     pub scored: u64,
     pub hits: u64,
@@ -46,7 +46,7 @@ impl SessionSums {
         Self {
             session,
             open: 0,
-            abstained: 0,
+            abstentions: Abstentions::default(),
             voided: 0,
             scored: 0,
             hits: 0,
@@ -67,7 +67,7 @@ impl SessionSums {
     /// Takes in more of the same.
     pub fn add(&mut self, more: &Self) {
         self.open += more.open;
-        self.abstained += more.abstained;
+        self.abstentions.add(&more.abstentions);
         self.voided += more.voided;
         self.scored += more.scored;
         self.hits += more.hits;
@@ -96,7 +96,12 @@ const SUMS: &str = "with known as (
           and ($3::integer is null or version = $3) and ($4::integer is null or horizon = $4)
           and ($5::uuid is null or instrument = $5))
   select model, version, horizon, mode, as_of,
-         count(*) filter (where abstention is not null) as abstained,
+         count(*) filter (where abstention = 'stale_data') as stale_data,
+         count(*) filter (where abstention = 'too_little_history') as too_little_history,
+         count(*) filter (where abstention = 'unresolved_split') as unresolved_split,
+         count(*) filter (where abstention = 'out_of_range') as out_of_range,
+         count(*) filter (where abstention = 'not_finite') as not_finite,
+         count(*) filter (where abstention = 'expired_model') as expired_model,
          count(*) filter (where is_voided) as voided,
          count(*) filter (where abstention is null and not is_voided and not is_scored) as open,
          count(*) filter (where is_scored) as scored,
@@ -142,7 +147,14 @@ fn sums(row: &PgRow) -> Result<SessionSums, sqlx::Error> {
     Ok(SessionSums {
         session: row.try_get("as_of")?,
         open: row::count(row, "open")?,
-        abstained: row::count(row, "abstained")?,
+        abstentions: Abstentions {
+            stale_data: row::count(row, "stale_data")?,
+            too_little_history: row::count(row, "too_little_history")?,
+            unresolved_split: row::count(row, "unresolved_split")?,
+            out_of_range: row::count(row, "out_of_range")?,
+            not_finite: row::count(row, "not_finite")?,
+            expired_model: row::count(row, "expired_model")?,
+        },
         voided: row::count(row, "voided")?,
         scored: row::count(row, "scored")?,
         hits: row::count(row, "hits")?,

@@ -4,7 +4,7 @@ use almanac_domain::ids;
 use almanac_domain::values::Mode;
 use almanac_projections::models::{self, VersionStatus};
 use almanac_projections::predictions::{self, Filter, State, rounds};
-use almanac_projections::track_record::{self, Query, Verdict};
+use almanac_projections::track_record::{self, Abstentions, Query, Verdict};
 use uuid::Uuid;
 
 use crate::market::{FIRST, SECOND, id_of, model, session, slot};
@@ -155,6 +155,7 @@ async fn the_track_record_counts_what_was_published_and_stands_beside_its_baseli
     let [day, week] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!((day.horizon.sessions(), week.horizon.sessions()), (1, 5));
     assert_eq!((day.scored, day.sessions, day.open, day.abstained, day.voided), (2, 2, 1, 1, 1));
+    assert_eq!(day.abstentions, Abstentions { stale_data: 1, ..Abstentions::default() });
     assert_eq!((day.hits, day.hit_predictions), (1, 2));
     assert_eq!(day.verdict, Verdict::TooFew);
     // returns 0.0125 and -0.04 against 0.001 and 0.002, no change, and a drift of 0.0005

@@ -1204,6 +1204,39 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Slots left empty, by the reason. */
+        Abstentions: {
+            /**
+             * Format: int64
+             * @description The version learnt from data that ended too long ago.
+             */
+            expired_model: number;
+            /**
+             * Format: int64
+             * @description A number that had to be finite was not.
+             */
+            not_finite: number;
+            /**
+             * Format: int64
+             * @description A feature lay far outside what the version was trained on.
+             */
+            out_of_range: number;
+            /**
+             * Format: int64
+             * @description The instrument had no bar at the as-of session.
+             */
+            stale_data: number;
+            /**
+             * Format: int64
+             * @description The instrument had too few bars for its features.
+             */
+            too_little_history: number;
+            /**
+             * Format: int64
+             * @description A jump looked like a split nobody had recorded.
+             */
+            unresolved_split: number;
+        };
         /** @description A command was carried out. */
         Accepted: {
             /**
@@ -2559,6 +2592,8 @@ export interface components {
              * @description Slots left empty.
              */
             abstained: number;
+            /** @description The same by the reason. */
+            abstentions: components["schemas"]["Abstentions"];
             /** @description Mean Brier score of the probability of a rise; a coin has 0.25. */
             brier?: string | null;
             /** @description Share of outcomes inside the 80% interval. */
