@@ -77,7 +77,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for ((horizon, labels), lived) in HORIZONS.into_iter().zip(&labels).zip(&lived) {
         lived.show(horizon);
         let task = Task { features: &features, labels };
-        let rows = TestRows::collect(&panel, &task, quarters(start, CALIBRATION_QUARTERS, last));
+        let rows = TestRows::collect(&panel, &task, quarters(start, CALIBRATION_QUARTERS, last))
+            .embargoed(&panel, horizon);
         let units = Units::har(&rows, &table, &volatility::fit(&table, labels, &rows.cutoffs)?);
         let walk = walk_forward(&task, &rows, family, &[])?;
         let model = evaluate(&task, &rows, &walk, &units)?.model;

@@ -142,6 +142,7 @@ impl Panel {
 
     /// The instruments in at most so many groups of neighbours with about equally many rows.
     pub(crate) fn groups(&self, count: usize) -> Vec<Range<usize>> {
+        let count = count.min(self.keys().len());
         let ends = (1..=count).map(|group| {
             let rows = (self.len() as u128 * group as u128 / count as u128) as usize;
             self.starts[1..].partition_point(|&end| end <= rows)

@@ -245,7 +245,7 @@ fn chances(of_fifths: [f64; FIFTHS]) -> Result<[Probability; FIFTHS], InvalidVal
     Ok([lowest?, low?, middle?, high?, highest?])
 }
 
-/// Fills all slots and counts the published and the abstained ones, whenever they were filled.
+/// Fills these slots and counts the published and the abstained ones among them, whenever they were filled.
 pub(super) async fn fill_all(
     parts: &Parts,
     round: Uuid,
@@ -253,15 +253,21 @@ pub(super) async fn fill_all(
     commands: Vec<(String, PredictionCommand)>,
     cause: Option<Cause>,
 ) -> Result<(u64, u64), TradeError> {
-    let fills: Vec<bool> = commands
+    let slots: Vec<(String, bool)> = commands
         .iter()
-        .map(|(_, command)| matches!(command, PredictionCommand::PublishPrediction(_)))
+        .map(|(id, command)| (id.clone(), matches!(command, PredictionCommand::PublishPrediction(_))))
         .collect();
     let issued = Issued::new(ids::reaction("forecaster", what)).correlated(round).caused_by_any(cause);
     let outcomes = parts.bus.execute_batch::<Prediction>(commands, &issued).await?;
     let (mut published, mut abstained) = (0, 0);
-    for (outcome, fills) in outcomes.into_iter().zip(fills) {
+    for (outcome, (id, fills)) in outcomes.into_iter().zip(slots) {
         match outcome {
+            // Filled before the round was cut off, from what was known then: that is what counts.
+            Ok(committed) if committed.repeated => match parts.bus.load::<Prediction>(&id).await? {
+                Prediction::Abstained => abstained += 1,
+                Prediction::Absent => {}
+                Prediction::Published(_) | Prediction::Scored | Prediction::Voided => published += 1,
+            },
             Ok(_) if fills => published += 1,
             Ok(_) | Err(CommandError::Refused(PredictionRefusal::AlreadyAbstained)) => abstained += 1,
             Err(CommandError::Refused(PredictionRefusal::AlreadyPublished)) => published += 1,

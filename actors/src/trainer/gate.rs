@@ -8,14 +8,15 @@
 //! silent, the newest version takes its place, whatever became of its trial.
 
 use almanac_domain::ids;
-use almanac_domain::model::{DecidedBy, Model, ModelCommand, ModelVersionPromoted, ModelVersionQuarantined};
+use almanac_domain::model::{
+    DecidedBy, Model, ModelCommand, ModelVersionPromoted, ModelVersionQuarantined, SUSPICION,
+};
 use almanac_domain::trial::{GATE, TrialOpening};
 use almanac_projections::models::{self, ModelVersion, Origin, TimelineEntry, VersionStatus};
 use almanac_projections::trials;
 use almanac_store::log::{Cause, CommandError, Issued, LogReader, Until, wait_for};
 
 use super::SEEING;
-use super::measures::SUSPICION;
 use crate::parts::Parts;
 use crate::settings::Promotion;
 use crate::trade::TradeError;

@@ -1,12 +1,9 @@
 //! What of an evaluation is shown first, as the values of events.
 
-use almanac_domain::model::EvaluationMeasure;
+use almanac_domain::model::{EvaluationMeasure, SUSPICION};
 use almanac_domain::values::{Horizon, Measure};
 use almanac_ml::Trained;
 use almanac_ml::evaluation::{Baseline, HorizonEvaluation, Placebo, Scores};
-
-/// The prefix of a remark of the leak sentinel that is no failure, but forbids promotion without a person.
-pub(super) const SUSPICION: &str = "suspicion: ";
 
 /// The measure of how well the fifths of a session are told.
 const RANKED: &str = "ranked_probability_score";

@@ -3,9 +3,12 @@
 use almanac_actors::ingestion::ingest_path;
 use almanac_actors::settings::SourceSettings;
 use almanac_actors::trainer::{TrainNowError, train_now};
-use almanac_domain::forecast_round::{ForecastRound, ForecastRoundCommand, RoundOpened};
+use almanac_domain::forecast_round::{ForecastRound, ForecastRoundCommand, RoundCompleted, RoundOpened};
 use almanac_domain::ids;
 use almanac_domain::model::{DecidedBy, Model, ModelCommand, ModelVersionPromoted, ModelVersionRegistered};
+use almanac_domain::prediction::{
+    Abstention, Prediction, PredictionAbstained, PredictionCommand, PredictionPublished, Role, Slot,
+};
 use almanac_domain::training_run::{TrainingCancelled, TrainingRun, TrainingRunCommand};
 use almanac_domain::values::Mode;
 use almanac_ml::simulator::{Market, Settings};
@@ -13,6 +16,7 @@ use almanac_projections::{instruments, models, predictions, training_runs};
 use almanac_store::leases;
 use almanac_store::log::Issued;
 use chrono::TimeDelta;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::world::{CALENDAR, PATIENCE, World, count, events, write_market};
@@ -22,7 +26,7 @@ fn issued(number: u128) -> Issued {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_round_is_finished_by_the_version_that_opened_it_whoever_is_champion_by_then() {
+async fn a_round_is_finished_by_the_version_that_opened_it_and_counts_what_was_said_before_it_was_cut_off() {
     let (world, sessions) = World::simulated(1).await;
     let (parts, running) = world.serve();
     running.run_until_idle(PATIENCE).await.unwrap();
@@ -55,8 +59,32 @@ async fn a_round_is_finished_by_the_version_that_opened_it_whoever_is_champion_b
         dataset: first.dataset.clone(),
         opened_at: CALENDAR.closes_at(next),
     });
-    let round = ids::forecast_round(&model, next).to_string();
-    parts.bus.execute::<ForecastRound>(&round, opening, &issued(3)).await.unwrap();
+    let round = ids::forecast_round(&model, next);
+    parts.bus.execute::<ForecastRound>(&round.to_string(), opening, &issued(3)).await.unwrap();
+    // One slot was left empty before the round was cut off; from the bars there are by now it would be filled.
+    let said = log.iter().find(|event| event.event_type == "PredictionPublished").unwrap();
+    let said: PredictionPublished =
+        serde_json::from_value(said.payload["PredictionPublished"].clone()).unwrap();
+    let (instrument, horizon) = (said.slot.instrument, said.slot.horizon);
+    let target = CALENDAR.ahead(next, horizon);
+    let slot = Slot {
+        round,
+        as_of: next,
+        target,
+        target_closes_at: CALENDAR.closes_at(target),
+        next_opens_at: CALENDAR.opens_at(CALENDAR.next(next)),
+        ..said.slot
+    };
+    let left =
+        PredictionAbstained { slot, reason: Abstention::StaleData, abstained_at: CALENDAR.closes_at(next) };
+    let id = ids::prediction(&model, instrument, next, horizon, Role::Published).to_string();
+    let filling = Issued::new(ids::reaction("forecaster", &format!("fill {round}")));
+    let outcomes = parts
+        .bus
+        .execute_batch::<Prediction>(vec![(id, PredictionCommand::Abstain(Box::new(left)))], &filling)
+        .await
+        .unwrap();
+    assert!(outcomes[0].as_ref().is_ok_and(|committed| !committed.repeated), "{outcomes:?}");
 
     world.close(next);
     let (_, running) = world.serve();
@@ -69,6 +97,18 @@ async fn a_round_is_finished_by_the_version_that_opened_it_whoever_is_champion_b
     for prediction in published {
         assert_eq!((prediction.as_of, prediction.version), (next, 1));
     }
+    let log = events(database).await;
+    let of_round = |name: &str| {
+        let of = log.iter().filter(|event| event.event_type == name);
+        of.filter(|event| event.payload[name]["slot"]["round"] == json!(round)).count()
+    };
+    let completed = log.iter().rfind(|event| event.event_type == "RoundCompleted").unwrap();
+    let completed: RoundCompleted =
+        serde_json::from_value(completed.payload["RoundCompleted"].clone()).unwrap();
+    assert_eq!(completed.session, next);
+    assert!(completed.abstained > 0 && completed.published > 0);
+    let counted = (of_round("PredictionPublished"), of_round("PredictionAbstained"));
+    assert_eq!((completed.published as usize, completed.abstained as usize), counted);
     assert!(running.reports().iter().all(|report| report.error.is_none()), "{:#?}", running.reports());
     running.stop().await;
 }

@@ -57,9 +57,11 @@ fn versions_are_numbered_without_gaps() {
 
 #[test]
 fn nothing_becomes_a_version_that_was_not_searched_for_leaks() {
-    let unchecked = ModelVersionRegistered { leak_checks: vec![], ..registered(1) };
-    let refused = Model::default().decide(ModelCommand::RegisterVersion(Box::new(unchecked)));
-    assert_eq!(refused, Err(ModelRefusal::NotChecked));
+    for leak_checks in [vec![], vec![format!("{SUSPICION}a hit rate of 0.97")]] {
+        let unchecked = ModelVersionRegistered { leak_checks, ..registered(1) };
+        let refused = Model::default().decide(ModelCommand::RegisterVersion(Box::new(unchecked)));
+        assert_eq!(refused, Err(ModelRefusal::NotChecked));
+    }
 }
 
 #[test]

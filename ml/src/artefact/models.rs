@@ -70,8 +70,8 @@ pub(super) fn write_fitted(out: &mut Writer, fitted: &Fitted) {
             out.float(boosted.drift);
             out.float(boosted.worth);
             write_spread(out, &boosted.spread);
-            out.int(boosted.trees.trees().len() as u64);
-            boosted.trees.trees().iter().for_each(|tree| write_tree(out, tree));
+            out.int(boosted.forest.trees().len() as u64);
+            boosted.forest.trees().iter().for_each(|tree| write_tree(out, tree));
         }
         Fitted::InstrumentDrifts(drifts) => {
             out.byte(3);
@@ -122,7 +122,7 @@ fn read_kind(input: &mut Reader<'_>, features: usize, member: bool) -> Result<Fi
             let spread = read_spread(input, features)?;
             let count = input.count(8)?;
             let trees = (0..count).map(|_| read_tree(input, features)).collect::<Result<_, _>>()?;
-            Fitted::Boosted(Boosted { drift, worth, trees: Forest::new(trees), spread })
+            Fitted::Boosted(Boosted { drift, worth, forest: Forest::new(trees), spread })
         }
         3 => {
             let drift = input.float()?;

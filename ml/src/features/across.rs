@@ -4,6 +4,7 @@
 //! They look at columns of the core, at the rows of one session and at nothing else. Rows without a value take no part.
 
 use super::{LR_1, LR_5, LR_20, STD_20, VOL_Z20};
+use crate::parallel::Threads;
 
 /// The features of this kind, in their order.
 pub(super) const NAMES: [&str; 11] = [
@@ -53,37 +54,58 @@ impl Sessions {
     }
 }
 
+/// What comes of one column that is looked at.
+struct Of<'a> {
+    feature: usize,
+    median: Option<&'a mut Vec<f64>>,
+    spread: Option<&'a mut Vec<f64>>,
+    above: Option<&'a mut Vec<f64>>,
+    rank: &'a mut Vec<f64>,
+}
+
 /// Fills the columns of [`NAMES`] from those of the core.
-pub(super) fn fill(sessions: &Sessions, core: &[Vec<f64>], out: &mut [Vec<f64>]) {
+pub(super) fn fill(sessions: &Sessions, core: &[Vec<f64>], out: &mut [Vec<f64>], threads: Threads) {
     // In the order of their names.
     let (medians, out) = out.split_at_mut(2);
     let (dispersion, out) = out.split_at_mut(1);
     let (above, ranks) = out.split_at_mut(3);
-    let (mut values, mut sorted, mut ranked) = (Vec::new(), Vec::new(), Vec::new());
-    for rows in sessions.iter() {
-        let put = |out: &mut [f64], value: &dyn Fn(usize) -> f64| {
-            for (place, &row) in rows.iter().enumerate() {
-                out[row as usize] = value(place);
-            }
-        };
-        for (column, feature) in LOOKED_AT.into_iter().enumerate() {
+    let (mut medians, mut above) = (medians.iter_mut(), above.iter_mut());
+    let mut dispersion = dispersion.first_mut();
+    let parts = LOOKED_AT.into_iter().zip(ranks).map(|(feature, rank)| {
+        let spread = if feature == LR_1 { dispersion.take() } else { None };
+        Of { feature, median: medians.next(), spread, above: above.next(), rank }
+    });
+    let parts: Vec<Of<'_>> = parts.collect();
+    threads.each(parts, |part| part.fill(sessions, core));
+}
+
+impl Of<'_> {
+    fn fill(mut self, sessions: &Sessions, core: &[Vec<f64>]) {
+        let column = &core[self.feature];
+        let (mut values, mut sorted, mut ranked) = (Vec::new(), Vec::new(), Vec::new());
+        for rows in sessions.iter() {
+            let put = |out: &mut [f64], value: &dyn Fn(usize) -> f64| {
+                for (place, &row) in rows.iter().enumerate() {
+                    out[row as usize] = value(place);
+                }
+            };
             // The rows of a session lie far apart: they are brought together once.
             values.clear();
-            values.extend(rows.iter().map(|&row| core[feature][row as usize]));
+            values.extend(rows.iter().map(|&row| column[row as usize]));
             sort(&values, &mut sorted);
             let median = median(&sorted);
-            if let Some(out) = medians.get_mut(column) {
+            if let Some(out) = &mut self.median {
                 put(out, &|_| median);
             }
-            if let Some(out) = above.get_mut(column) {
+            if let Some(out) = &mut self.above {
                 put(out, &|place| values[place] - median);
             }
-            if feature == LR_1 {
+            if let Some(out) = &mut self.spread {
                 let spread = spread(&sorted);
-                put(&mut dispersion[0], &|_| spread);
+                put(out, &|_| spread);
             }
             rank(&sorted, values.len(), &mut ranked);
-            put(&mut ranks[column], &|place| ranked[place]);
+            put(self.rank, &|place| ranked[place]);
         }
     }
 }

@@ -158,13 +158,14 @@ impl FeatureTable {
         let log_close: Vec<f64> = inputs.panel.bars().close.iter().map(|&close| libm::log(close)).collect();
         let mut columns: Vec<Vec<f64>> = inputs.names().iter().map(|_| vec![0.0; rows]).collect();
         let mut usable = vec![false; rows];
+        let news = sentiment::ByInstrument::of(inputs.sentiment.unwrap_or_default());
         let groups = inputs.panel.groups(threads.count());
         let ends: Vec<usize> = groups.iter().map(|group| inputs.panel.rows(group.end - 1).end).collect();
         let parts = cut(&mut columns, &ends).into_iter().zip(cut([&mut usable], &ends));
         threads.each(groups.iter().cloned().zip(parts), |(group, (mut columns, usable))| {
             let start = inputs.panel.rows(group.start).start;
             let usable = usable.into_iter().next().unwrap_or_default();
-            let mut room = Room::of(inputs);
+            let mut room = Room::of(&news);
             let runs = group
                 .flat_map(|instrument| inputs.panel.runs(instrument).map(move |rows| (instrument, rows)));
             for (instrument, rows) in runs {
@@ -186,7 +187,7 @@ impl FeatureTable {
         let places = inputs.panel.shared_bars();
         if inputs.set == FeatureSet::Wide {
             let sessions = Sessions::of(&places.session, first);
-            for column in fill_across(&sessions, &mut columns) {
+            for column in fill_across(&sessions, &mut columns, threads) {
                 usable.iter_mut().zip(column).for_each(|(usable, value)| *usable &= value.is_finite());
             }
         }
@@ -251,6 +252,11 @@ impl FeatureTable {
     /// When there are not that many rows.
     pub fn row(&self, row: usize, out: &mut Vec<f64>) {
         out.clear();
+        self.append_row(row, out);
+    }
+
+    /// The same behind what `out` holds already.
+    pub(crate) fn append_row(&self, row: usize, out: &mut Vec<f64>) {
         out.extend(self.columns.iter().map(|column| column[row]));
     }
 
@@ -332,17 +338,12 @@ struct Room<'a> {
     daily: Vec<f64>,
     logs: Vec<f64>,
     wide: wide::Room,
-    news: sentiment::ByInstrument<'a>,
+    news: &'a sentiment::ByInstrument<'a>,
 }
 
 impl<'a> Room<'a> {
-    fn of(inputs: &Inputs<'a>) -> Self {
-        Self {
-            daily: Vec::new(),
-            logs: Vec::new(),
-            wide: wide::Room::default(),
-            news: sentiment::ByInstrument::of(inputs.sentiment.unwrap_or_default()),
-        }
+    fn of(news: &'a sentiment::ByInstrument<'a>) -> Self {
+        Self { daily: Vec::new(), logs: Vec::new(), wide: wide::Room::default(), news }
     }
 }
 
@@ -389,10 +390,10 @@ fn fill(
 }
 
 /// Computes the columns that look at the others of the session from those of the core, and gives them back.
-fn fill_across<'a>(sessions: &Sessions, columns: &'a mut [Vec<f64>]) -> &'a [Vec<f64>] {
+fn fill_across<'a>(sessions: &Sessions, columns: &'a mut [Vec<f64>], threads: Threads) -> &'a [Vec<f64>] {
     let (core, more) = columns.split_at_mut(NAMES.len());
     let out = &mut more[wide::OWN..wide::NAMES.len()];
-    across::fill(sessions, core, out);
+    across::fill(sessions, core, out, threads);
     out
 }
 

@@ -1,6 +1,8 @@
 //! The features of all instruments at one session, for publication.
 
+use super::sentiment::ByInstrument;
 use super::{FeatureSet, Inputs, Room, Sessions, fill, fill_across};
+use crate::parallel::Threads;
 
 /// The features of every instrument that has a bar at a session, bit by bit those of
 /// [`FeatureTable::compute`](super::FeatureTable::compute), without computing the others. Later rows are not looked at.
@@ -16,7 +18,8 @@ impl SessionFeatures {
     pub fn of(inputs: &Inputs<'_>, session: i32) -> Self {
         let panel = inputs.panel;
         let mut columns: Vec<Vec<f64>> = inputs.names().iter().map(|_| Vec::new()).collect();
-        let (mut place, mut room) = (vec![None; panel.keys().len()], Room::of(inputs));
+        let news = ByInstrument::of(inputs.sentiment.unwrap_or_default());
+        let (mut place, mut room) = (vec![None; panel.keys().len()], Room::of(&news));
         let (mut count, mut log_close) = (0, Vec::new());
         for (instrument, place) in place.iter_mut().enumerate() {
             let rows = panel.rows(instrument);
@@ -39,7 +42,7 @@ impl SessionFeatures {
             count += 1;
         }
         if inputs.set == FeatureSet::Wide {
-            fill_across(&Sessions::of(&vec![session; count], session), &mut columns);
+            fill_across(&Sessions::of(&vec![session; count], session), &mut columns, Threads::ONE);
         }
         Self { place, columns }
     }

@@ -110,14 +110,13 @@ impl Fitted {
             return rows.iter().map(|&row| self.predict_for(features.key(row), &[])).collect();
         }
         let width = features.names().len();
-        let (mut values, mut block, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut block, mut keys) = (Vec::new(), Vec::new());
         let mut predicted = Vec::with_capacity(rows.len());
         for rows in rows.chunks(BLOCK) {
             block.clear();
             keys.clear();
             for &row in rows {
-                features.row(row, &mut values);
-                block.extend_from_slice(&values);
+                features.append_row(row, &mut block);
                 keys.push(features.key(row));
             }
             predicted.extend(self.predict_rows(&keys, &block, width));

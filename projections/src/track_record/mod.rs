@@ -52,19 +52,6 @@ pub struct Abstentions {
 }
 
 impl Abstentions {
-    /// For whatever reason.
-    pub fn all(&self) -> u64 {
-        let Self {
-            stale_data,
-            too_little_history,
-            unresolved_split,
-            out_of_range,
-            not_finite,
-            expired_model,
-        } = self;
-        stale_data + too_little_history + unresolved_split + out_of_range + not_finite + expired_model
-    }
-
     /// Takes in more of the same.
     fn add(&mut self, more: &Self) {
         self.stale_data += more.stale_data;

@@ -64,7 +64,7 @@ pub(super) fn record(group: Group, sessions: &BTreeMap<Session, SessionSums>) ->
         scored: all.scored,
         sessions: pairs.len() as u64,
         open: all.open,
-        abstained: all.abstentions.all(),
+        abstained: all.abstained,
         abstentions: all.abstentions,
         voided: all.voided,
         hit_rate: measure(share(all.hits, all.hit_predictions)),

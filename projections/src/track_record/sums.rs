@@ -23,6 +23,7 @@ pub(super) struct Group {
 pub(super) struct SessionSums {
     pub session: Session,
     pub open: u64,
+    pub abstained: u64,
     pub abstentions: Abstentions,
     pub voided: u64,
     pub scored: u64,
@@ -46,6 +47,7 @@ impl SessionSums {
         Self {
             session,
             open: 0,
+            abstained: 0,
             abstentions: Abstentions::default(),
             voided: 0,
             scored: 0,
@@ -67,6 +69,7 @@ impl SessionSums {
     /// Takes in more of the same.
     pub fn add(&mut self, more: &Self) {
         self.open += more.open;
+        self.abstained += more.abstained;
         self.abstentions.add(&more.abstentions);
         self.voided += more.voided;
         self.scored += more.scored;
@@ -96,6 +99,7 @@ const SUMS: &str = "with known as (
           and ($3::integer is null or version = $3) and ($4::integer is null or horizon = $4)
           and ($5::uuid is null or instrument = $5))
   select model, version, horizon, mode, as_of,
+         count(abstention) as abstained,
          count(*) filter (where abstention = 'stale_data') as stale_data,
          count(*) filter (where abstention = 'too_little_history') as too_little_history,
          count(*) filter (where abstention = 'unresolved_split') as unresolved_split,
@@ -147,6 +151,7 @@ fn sums(row: &PgRow) -> Result<SessionSums, sqlx::Error> {
     Ok(SessionSums {
         session: row.try_get("as_of")?,
         open: row::count(row, "open")?,
+        abstained: row::count(row, "abstained")?,
         abstentions: Abstentions {
             stale_data: row::count(row, "stale_data")?,
             too_little_history: row::count(row, "too_little_history")?,
@@ -170,4 +175,43 @@ fn sums(row: &PgRow) -> Result<SessionSums, sqlx::Error> {
         brier: row.try_get("brier")?,
         pinball: row.try_get("pinball")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use almanac_domain::prediction::Abstention;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_to_abstain_is_counted() {
+        use Abstention as Reason;
+        // Whoever adds a reason is led here by the compiler.
+        let word = |reason: Reason| match reason {
+            Reason::StaleData => "stale_data",
+            Reason::TooLittleHistory => "too_little_history",
+            Reason::UnresolvedSplit => "unresolved_split",
+            Reason::OutOfRange => "out_of_range",
+            Reason::NotFinite => "not_finite",
+            Reason::ExpiredModel => "expired_model",
+        };
+        let reasons = [
+            Reason::StaleData,
+            Reason::TooLittleHistory,
+            Reason::UnresolvedSplit,
+            Reason::OutOfRange,
+            Reason::NotFinite,
+            Reason::ExpiredModel,
+        ];
+        let stored: BTreeSet<String> = reasons.iter().map(|reason| row::written(reason).unwrap()).collect();
+        assert_eq!(stored, reasons.map(|reason| word(reason).to_owned()).into());
+        let shown = serde_json::to_value(Abstentions::default()).unwrap();
+        assert_eq!(stored, shown.as_object().unwrap().keys().cloned().collect());
+        for reason in stored {
+            assert!(SUMS.contains(&format!("(where abstention = '{reason}') as {reason},")), "{reason}");
+        }
+    }
 }

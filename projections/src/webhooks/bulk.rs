@@ -22,6 +22,9 @@ use super::message::{self, Message, body};
 use super::{EVERYTHING, keep};
 use crate::row;
 
+/// Messages that are written in one statement, about.
+const AT_ONCE: usize = 2_000;
+
 /// What events come to, in their order.
 pub(super) struct Bulk(Vec<Piece>);
 
@@ -202,12 +205,25 @@ async fn fan_out(
         return Ok(());
     }
     let newest = checkpoint::newest(&mut *conn).await?.map(|newest| newest.note);
+    for told in told.chunks((AT_ONCE / asking.len()).max(1)) {
+        put(conn, &deliveries(event_type, told, &asking, newest.as_deref())).await?;
+    }
+    Ok(())
+}
+
+/// The message about each event for each of some endpoints and their owners.
+fn deliveries(
+    event_type: &str,
+    told: &[(Origin, &Value)],
+    asking: &[(Uuid, Uuid)],
+    checkpoint: Option<&str>,
+) -> Vec<NewDelivery> {
     let mut deliveries = Vec::with_capacity(told.len() * asking.len());
     for &(origin, data) in told {
         let mut payload = body(event_type, origin.event, origin.at, data.clone());
         // Written down with the message, so that a repetition says the same.
-        if let (Value::Object(fields), Some(note)) = (&mut payload, &newest) {
-            fields.insert("checkpoint".to_owned(), note.clone().into());
+        if let (Value::Object(fields), Some(note)) = (&mut payload, checkpoint) {
+            fields.insert("checkpoint".to_owned(), note.into());
         }
         deliveries.extend(asking.iter().map(|&(endpoint, account)| {
             let key = format!("{}:{endpoint}", origin.ordinal);
@@ -223,6 +239,5 @@ async fn fan_out(
             }
         }));
     }
-    put(conn, &deliveries).await?;
-    Ok(())
+    deliveries
 }

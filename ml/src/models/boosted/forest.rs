@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bins::Edges;
+use super::bins::{BINS, Edges};
 use super::tree::Tree;
 
 /// Leaves that a word has bits for.
@@ -17,14 +17,14 @@ const LEAVES: usize = u16::BITS as usize;
 const ABREAST: usize = 8;
 /// Rows that are led through one group of trees before the next one's turn.
 const BLOCK: usize = 64;
-/// Entries of a table at most (16 bytes each): enough for ten times the trees that are grown.
-const MOST: usize = 1 << 20;
+/// Trees that there are tables for: ten times those that are grown, and not whatever a file that was tampered with holds.
+const MOST_TREES: usize = 2_000;
 
 /// Trees whose values are summed up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forest {
     trees: Vec<Tree>,
-    /// Nothing where a tree has too many leaves, a feature too many thresholds, or all together are too many.
+    /// Nothing where a tree has too many leaves, a feature too many thresholds, or there are too many trees.
     table: Option<Table>,
 }
 
@@ -34,17 +34,23 @@ struct Table {
     /// The features that some tree asks for, with all their thresholds.
     features: Vec<(usize, Edges)>,
     groups: Vec<Group>,
-    /// Per group, feature it asks for and place among the feature's thresholds, the leaves that are left.
-    left: Vec<[u16; ABREAST]>,
 }
 
 /// Trees that are looked at together.
 #[derive(Debug, Clone, PartialEq)]
 struct Group {
-    /// Which of the table's features they ask for, and where its part of the table begins.
-    asked: Vec<(usize, usize)>,
+    asked: Vec<Asked>,
     /// Per tree, the values of its leaves.
     values: Vec<[f64; LEAVES]>,
+}
+
+/// What a group asks of one feature.
+#[derive(Debug, Clone, PartialEq)]
+struct Asked {
+    /// Which of the table's features.
+    feature: usize,
+    /// Per place among the feature's thresholds, the leaves of each tree that are left.
+    left: [[u16; ABREAST]; BINS],
 }
 
 impl Forest {
@@ -66,10 +72,17 @@ impl Forest {
 
     /// The same for rows that lie one after the other, `width` features each, bit by bit.
     pub(super) fn sums(&self, rows: &[f64], width: usize) -> Vec<f64> {
-        match &self.table {
-            Some(table) => table.sums(rows, width),
-            None => rows.chunks_exact(width).map(|row| self.sum(row)).collect(),
+        if let Some(table) = &self.table {
+            return table.sums(rows, width);
         }
+        // Tree by tree, so that each stays in the processor's cache for all rows.
+        let mut sums = vec![0.0; rows.len() / width];
+        for tree in &self.trees {
+            for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(width)) {
+                *sum += tree.predict(row);
+            }
+        }
+        sums
     }
 }
 
@@ -83,6 +96,9 @@ struct Question {
 
 impl Table {
     fn of(trees: &[Tree]) -> Option<Self> {
+        if trees.len() > MOST_TREES {
+            return None;
+        }
         let (mut questions, mut values) = (Vec::new(), Vec::new());
         for tree in trees {
             let (mut asked, mut leaves) = (Vec::new(), Vec::new());
@@ -97,36 +113,12 @@ impl Table {
             thresholds.entry(question.feature).or_default().push(question.threshold);
         }
         let features = thresholds.into_iter().map(|(feature, some)| Some((feature, Edges::between(some)?)));
-        let mut table =
-            Self { features: features.collect::<Option<_>>()?, groups: Vec::new(), left: Vec::new() };
-        for (questions, values) in questions.chunks(ABREAST).zip(values.chunks(ABREAST)) {
-            let asked = table.asked(questions)?;
-            table.groups.push(Group { asked, values: values.to_vec() });
-        }
-        Some(table)
-    }
-
-    /// Takes in a group of trees by their questions.
-    fn asked(&mut self, questions: &[Vec<Question>]) -> Option<Vec<(usize, usize)>> {
-        let mut asked = Vec::new();
-        for (place, (feature, thresholds)) in self.features.iter().enumerate() {
-            let of_feature = |tree: &Vec<Question>| tree.iter().any(|question| question.feature == *feature);
-            if !questions.iter().any(of_feature) {
-                continue;
-            }
-            let start = self.left.len();
-            self.left.resize(start + thresholds.len() + 1, [u16::MAX; ABREAST]);
-            for (tree, questions) in questions.iter().enumerate() {
-                for question in questions.iter().filter(|question| question.feature == *feature) {
-                    // Whoever lies above the threshold goes to the right.
-                    for left in &mut self.left[start + thresholds.bin(question.threshold) + 1..] {
-                        left[tree] &= !question.on_the_left;
-                    }
-                }
-            }
-            asked.push((place, start));
-        }
-        (self.left.len() <= MOST).then_some(asked)
+        let features = features.collect::<Option<Vec<_>>>()?;
+        let groups = questions.chunks(ABREAST).zip(values.chunks(ABREAST));
+        let groups = groups
+            .map(|(questions, values)| Group { asked: asked(&features, questions), values: values.to_vec() });
+        let groups = groups.collect();
+        Some(Self { features, groups })
     }
 
     fn sums(&self, rows: &[f64], width: usize) -> Vec<f64> {
@@ -138,23 +130,45 @@ impl Table {
                     *place = thresholds.bin(row[*feature]) as u8;
                 }
             }
-            self.groups.iter().for_each(|group| group.add(&self.left, &places, sums));
+            self.groups.iter().for_each(|group| group.add(&places, sums));
         }
         sums
     }
 }
 
+/// What a group of trees asks, by its questions.
+fn asked(features: &[(usize, Edges)], questions: &[Vec<Question>]) -> Vec<Asked> {
+    let mut asked: BTreeMap<usize, Asked> = BTreeMap::new();
+    for (tree, questions) in questions.iter().enumerate() {
+        for question in questions {
+            let Ok(feature) = features.binary_search_by_key(&question.feature, |(feature, _)| *feature)
+            else {
+                continue;
+            };
+            let nothing = || Asked { feature, left: [[u16::MAX; ABREAST]; BINS] };
+            let asked = asked.entry(feature).or_insert_with(nothing);
+            // Whoever lies above the threshold goes to the right.
+            for left in &mut asked.left[features[feature].1.bin(question.threshold) + 1..] {
+                left[tree] &= !question.on_the_left;
+            }
+        }
+    }
+    asked.into_values().collect()
+}
+
 impl Group {
     /// Adds the values of the trees for rows whose places among the thresholds of the features are known.
-    fn add(&self, left: &[[u16; ABREAST]], places: &[[u8; BLOCK]], sums: &mut [f64]) {
-        for (row, sum) in sums.iter_mut().enumerate() {
-            let mut standing = [u16::MAX; ABREAST];
-            for &(feature, start) in &self.asked {
-                let left = &left[start + usize::from(places[feature][row])];
-                for (standing, left) in standing.iter_mut().zip(left) {
+    fn add(&self, places: &[[u8; BLOCK]], sums: &mut [f64]) {
+        let mut standing = [[u16::MAX; ABREAST]; BLOCK];
+        let standing = &mut standing[..sums.len()];
+        for Asked { feature, left } in &self.asked {
+            for (standing, place) in standing.iter_mut().zip(&places[*feature]) {
+                for (standing, left) in standing.iter_mut().zip(&left[usize::from(*place) % BINS]) {
                     *standing &= left;
                 }
             }
+        }
+        for (sum, standing) in sums.iter_mut().zip(standing) {
             for (values, standing) in self.values.iter().zip(standing) {
                 // There is always a leaf left.
                 *sum += values[standing.trailing_zeros() as usize % LEAVES];
@@ -164,7 +178,7 @@ impl Group {
 }
 
 /// Numbers the leaves below a node from left to right and gives back the bits of those, with the questions on the way;
-/// nothing where they are more than [`LEAVES`], which then lie no deeper than `deep`, or a threshold is no number.
+/// nothing where they are more than [`LEAVES`] or lie deeper than `deep`.
 fn number(
     tree: &Tree,
     node: usize,
@@ -178,9 +192,6 @@ fn number(
         leaves.push(here.value);
         return Some(bit);
     };
-    if !split.threshold.is_finite() {
-        return None;
-    }
     let (left, deep) = (split.left.get() as usize, deep.checked_sub(1)?);
     let on_the_left = number(tree, left, deep, leaves, asked)?;
     let on_the_right = number(tree, left + 1, deep, leaves, asked)?;
@@ -248,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn branches_that_grow_together_again_are_followed_to_the_same_leaf() {
+        let split = |threshold, feature, left| {
+            Some(Split { threshold, feature, left: NonZeroU32::new(left).unwrap() })
+        };
+        let nodes = vec![
+            Node { value: 0.0, split: split(0.0, 0, 1) },
+            Node { value: 0.0, split: split(-1.0, 1, 3) },
+            Node { value: 0.0, split: split(1.0, 1, 3) },
+            Node { value: 2.0, split: None },
+            Node { value: 3.0, split: None },
+        ];
+        let forest = Forest::new(vec![Tree::new(nodes, 3).unwrap()]);
+        assert!(forest.table.is_some());
+        same(&forest, &(0..300).map(|i| 2.0 * libm::sin(f64::from(i))).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn trees_that_have_no_room_are_led_through_one_by_one() {
         let numbers: Vec<i8> = (-60..60).collect();
         let rows: Vec<f64> = (0..300).map(|i| 16.0 * libm::sin(f64::from(i))).collect();
@@ -261,7 +289,11 @@ mod tests {
         chain.extend((1..100_000).flat_map(|level| [Node { value: 0.0, split: split(2 * level + 1) }, leaf]));
         chain.extend([leaf, leaf]);
         let deep = Forest::new(vec![Tree::new(chain, 3).unwrap()]);
-        for forest in [many_leaves, many_thresholds, deep] {
+        let many_trees = Forest::new(vec![tree(3, &numbers); MOST_TREES + 1]);
+        let endless = Split { threshold: f64::INFINITY, feature: 0, left: NonZeroU32::new(1).unwrap() };
+        let endless = vec![Node { value: 0.0, split: Some(endless) }, leaf, leaf];
+        let no_number = Forest::new(vec![Tree::new(endless, 3).unwrap()]);
+        for forest in [many_leaves, many_thresholds, deep, many_trees, no_number] {
             assert!(forest.table.is_none());
             same(&forest, &rows);
         }

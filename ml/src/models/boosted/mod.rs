@@ -85,7 +85,7 @@ pub struct Boosted {
     /// What a unit of rank was worth in the training rows (log return).
     pub worth: f64,
     /// Trees whose values sum up to an expected rank, from -1/2 to 1/2.
-    pub trees: Forest,
+    pub forest: Forest,
     /// Where the training rows lay.
     pub spread: Spread,
 }
@@ -93,13 +93,13 @@ pub struct Boosted {
 impl Boosted {
     /// The expected log return.
     pub fn predict(&self, features: &[f64]) -> f64 {
-        self.drift + self.worth * self.trees.sum(features)
+        self.drift + self.worth * self.forest.sum(features)
     }
 
     /// The expected log returns of rows that lie one after the other, `width` features each; bit by bit those of
     /// [`Boosted::predict`].
     pub fn predict_rows(&self, rows: &[f64], width: usize) -> Vec<f64> {
-        let mut sums = self.trees.sums(rows, width);
+        let mut sums = self.forest.sums(rows, width);
         for sum in &mut sums {
             *sum = self.drift + self.worth * *sum;
         }
@@ -108,13 +108,13 @@ impl Boosted {
 
     /// What is expected before the first question: the drift, and what the roots expect of all rows alike.
     pub fn base(&self) -> f64 {
-        self.drift + self.worth * self.trees.trees().iter().map(|tree| tree.nodes()[0].value).sum::<f64>()
+        self.drift + self.worth * self.forest.trees().iter().map(|tree| tree.nodes()[0].value).sum::<f64>()
     }
 
     /// Per feature, by how much it moved the expected log return (Saabas 2014); with [`Boosted::base`] they sum up to it.
     pub fn contributions(&self, features: &[f64]) -> Vec<f64> {
         let mut contributions = vec![0.0; features.len()];
-        self.trees.trees().iter().for_each(|tree| tree.add_contributions(features, &mut contributions));
+        self.forest.trees().iter().for_each(|tree| tree.add_contributions(features, &mut contributions));
         for contribution in &mut contributions {
             *contribution *= self.worth;
         }
@@ -176,9 +176,9 @@ impl Boosting {
             }
             self.grow_trees(all, &edges)
         });
-        let trees = Forest::new(trees.into_iter().flatten().collect());
+        let forest = Forest::new(trees.into_iter().flatten().collect());
         let (mean, std) = spread.into_iter().unzip();
-        Boosted { drift: targets.drift, worth: targets.worth, trees, spread: Spread { mean, std } }
+        Boosted { drift: targets.drift, worth: targets.worth, forest, spread: Spread { mean, std } }
     }
 
     /// Deals the rows from the `first` on, given by their words, out to the parts, each by a draw of its own.
