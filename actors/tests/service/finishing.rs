@@ -14,7 +14,7 @@ use almanac_domain::values::Mode;
 use almanac_ml::simulator::{Market, Settings};
 use almanac_projections::{instruments, models, predictions, training_runs};
 use almanac_store::leases;
-use almanac_store::log::Issued;
+use almanac_store::log::{Committed, Issued};
 use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
@@ -61,30 +61,32 @@ async fn a_round_is_finished_by_the_version_that_opened_it_and_counts_what_was_s
     });
     let round = ids::forecast_round(&model, next);
     parts.bus.execute::<ForecastRound>(&round.to_string(), opening, &issued(3)).await.unwrap();
-    // One slot was left empty before the round was cut off; from the bars there are by now it would be filled.
-    let said = log.iter().find(|event| event.event_type == "PredictionPublished").unwrap();
-    let said: PredictionPublished =
-        serde_json::from_value(said.payload["PredictionPublished"].clone()).unwrap();
-    let (instrument, horizon) = (said.slot.instrument, said.slot.horizon);
-    let target = CALENDAR.ahead(next, horizon);
-    let slot = Slot {
-        round,
-        as_of: next,
-        target,
-        target_closes_at: CALENDAR.closes_at(target),
-        next_opens_at: CALENDAR.opens_at(CALENDAR.next(next)),
-        ..said.slot
+    // Two slots were filled before the round was cut off, one of them with nothing: whatever the bars say by now, that stays.
+    let said = log.iter().filter(|event| event.event_type == "PredictionPublished").take(2);
+    let mut said = said.map(|event| event.payload["PredictionPublished"].clone());
+    let mut said = || serde_json::from_value::<PredictionPublished>(said.next().unwrap()).unwrap();
+    let (left, made) = (said(), said());
+    let again = |slot: Slot| {
+        let target = CALENDAR.ahead(next, slot.horizon);
+        let (target_closes_at, next_opens_at) =
+            (CALENDAR.closes_at(target), CALENDAR.opens_at(CALENDAR.next(next)));
+        Slot { round, as_of: next, target, target_closes_at, next_opens_at, ..slot }
     };
+    let id = |slot: &Slot| {
+        ids::prediction(&model, slot.instrument, next, slot.horizon, Role::Published).to_string()
+    };
+    let at = CALENDAR.closes_at(next);
     let left =
-        PredictionAbstained { slot, reason: Abstention::StaleData, abstained_at: CALENDAR.closes_at(next) };
-    let id = ids::prediction(&model, instrument, next, horizon, Role::Published).to_string();
+        PredictionAbstained { slot: again(left.slot), reason: Abstention::OutOfRange, abstained_at: at };
+    let made = PredictionPublished { slot: again(made.slot.clone()), published_at: at, ..made };
+    let filled = vec![
+        (id(&left.slot), PredictionCommand::Abstain(Box::new(left))),
+        (id(&made.slot), PredictionCommand::PublishPrediction(Box::new(made))),
+    ];
     let filling = Issued::new(ids::reaction("forecaster", &format!("fill {round}")));
-    let outcomes = parts
-        .bus
-        .execute_batch::<Prediction>(vec![(id, PredictionCommand::Abstain(Box::new(left)))], &filling)
-        .await
-        .unwrap();
-    assert!(outcomes[0].as_ref().is_ok_and(|committed| !committed.repeated), "{outcomes:?}");
+    let outcomes = parts.bus.execute_batch::<Prediction>(filled, &filling).await.unwrap();
+    let is_new = |outcome: &Result<Committed, _>| outcome.as_ref().is_ok_and(|done| !done.repeated);
+    assert!(outcomes.iter().all(is_new), "{outcomes:?}");
 
     world.close(next);
     let (_, running) = world.serve();
