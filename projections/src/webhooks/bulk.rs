@@ -1,5 +1,5 @@
 //! What events come to, of one event or of many: symbols, filters and checkpoint are looked up once for all predictions
-//! that follow each other, and their messages are written in one statement.
+//! that follow each other, and their messages are written in few statements, about [`AT_ONCE`] in each.
 
 use std::collections::HashMap;
 
